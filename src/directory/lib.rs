@@ -1,1 +1,94 @@
-//! Being built.
+//! The office as it is configured: extensions, trunks and call records as plain data with their checks.
+//!
+//! It is not the office as it lives (who is registered, who is talking): that is `switch`. It reads no
+//! database (`store` does) and knows nothing of SIP or sound. Next: [`Extension`], [`Trunk`], [`Directory`].
+
+pub mod call_record;
+pub mod codec;
+pub mod extension;
+pub mod number;
+pub mod registration;
+pub mod trunk;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use call_record::{CallRecord, Direction, Ending, LegRecord};
+pub use codec::Codec;
+pub use extension::{Extension, Ha1};
+pub use registration::Registration;
+use serde::{Deserialize, Serialize};
+pub use trunk::{Trunk, TrunkAuth, TrunkTransport};
+
+/// One thing wrong with one field. A check returns all of them at once.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {why}")]
+pub struct Invalid {
+    /// The field's name as the API spells it, for example `password` or `numbers.+4930`.
+    pub field: String,
+    /// What is wrong and what would be right, one sentence.
+    pub why: String,
+}
+
+impl Invalid {
+    /// An [`Invalid`] from its two parts.
+    pub fn new(field: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            why: why.into(),
+        }
+    }
+}
+
+/// A whole snapshot of the configured office: immutable, swapped when an administrator saves.
+///
+/// `BTreeMap`, so that iteration is deterministic and a journal replays to the same result.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Directory {
+    /// By number.
+    pub extensions: BTreeMap<String, Arc<Extension>>,
+    /// By name.
+    pub trunks: BTreeMap<String, Arc<Trunk>>,
+    /// Number called from outside → (trunk name, extension number).
+    pub inbound: BTreeMap<String, Vec<(String, String)>>,
+    /// Trunk names in order of creation: "the first trunk" of the default dialplan.
+    pub trunk_order: Vec<String>,
+    /// The registration passwords of trunks in the clear, by trunk name: only in memory, never written to a journal.
+    #[serde(skip)]
+    pub trunk_passwords: BTreeMap<String, String>,
+}
+
+impl Directory {
+    /// Builds the snapshot; `trunks` in order of creation, with their passwords in the clear.
+    pub fn new(extensions: Vec<Extension>, trunks: Vec<(Trunk, Option<String>)>) -> Self {
+        let mut directory = Self::default();
+        for extension in extensions {
+            directory
+                .extensions
+                .insert(extension.number.clone(), Arc::new(extension));
+        }
+        for (trunk, password) in trunks {
+            for (number, extension) in &trunk.numbers {
+                let owners = directory.inbound.entry(number.clone()).or_default();
+                owners.push((trunk.name.clone(), extension.clone()));
+            }
+            if let Some(password) = password {
+                directory
+                    .trunk_passwords
+                    .insert(trunk.name.clone(), password);
+            }
+            directory.trunk_order.push(trunk.name.clone());
+            directory.trunks.insert(trunk.name.clone(), Arc::new(trunk));
+        }
+        directory
+    }
+
+    /// The extension that `number` reaches when it is dialled over `trunk`, if the trunk owns that number.
+    pub fn inbound_extension(&self, trunk: &str, number: &str) -> Option<&str> {
+        let owners = self.inbound.get(number)?;
+        owners
+            .iter()
+            .find(|(name, _)| name == trunk)
+            .map(|(_, extension)| extension.as_str())
+    }
+}

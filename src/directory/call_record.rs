@@ -1,0 +1,79 @@
+//! The call record: what is remembered of a call. One call writes exactly one.
+
+use serde::{Deserialize, Serialize};
+
+/// Which way a call went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    Internal,
+    Inbound,
+    Outbound,
+}
+
+/// How a call ended, in the words of the API (`cause`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    Completed,
+    Busy,
+    NoAnswer,
+    Cancelled,
+    Rejected,
+    Unavailable,
+    Failed,
+}
+
+/// One party's part in a call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LegRecord {
+    /// `leg_…`.
+    pub id: String,
+    /// The extension's number, or the other party's number on a trunk.
+    pub party: String,
+    /// The trunk's name when the leg is on one.
+    pub trunk: Option<String>,
+    /// `udp`, `tcp` or `tls`.
+    pub transport: String,
+    /// Name as in SDP; `None` when no codec was agreed.
+    pub codec: Option<String>,
+    pub packets_in: u64,
+    pub packets_out: u64,
+    /// Per cent of the packets the party sent that did not arrive.
+    pub loss_in: f64,
+    /// RFC 3550 §6.4.1 interarrival jitter, milliseconds.
+    pub jitter_ms: f64,
+    /// From RTCP; `None` when the party sent no usable reports.
+    pub rtt_ms: Option<f64>,
+    /// Per cent of our packets that the party says it lost, from RTCP.
+    pub loss_out: Option<f64>,
+    /// What went wrong on this leg, in words.
+    pub diagnosis: Option<String>,
+}
+
+/// A call, after its end. Times are Unix milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// `cal_…`, sortable by time.
+    pub id: String,
+    pub started_at_ms: i64,
+    pub answered_at_ms: Option<i64>,
+    pub ended_at_ms: i64,
+    pub direction: Direction,
+    pub from: String,
+    /// Who was reached, or would have been: an extension, a number on a trunk, or the dialled string.
+    pub to: String,
+    pub dialed: String,
+    pub cause: Ending,
+    /// The final SIP status towards the caller (200 when it was answered).
+    pub sip_code: u16,
+    /// From the start to the answer (or to the end, when there was none).
+    pub ring_ms: i64,
+    /// From the answer to the end.
+    pub talk_ms: i64,
+    /// `session.tag(key, value)` of the dialplan.
+    pub tags: Vec<(String, String)>,
+    /// Why it ended, in words; for example "no codec in common: offered PCMU, allowed opus".
+    pub reason: String,
+    pub legs: Vec<LegRecord>,
+}
