@@ -1,0 +1,33 @@
+//! Everything the Switch wants done. Commands have no replies; what comes of one returns as an event.
+
+use crate::event::{CallId, QueryId};
+use crate::notice::Notice;
+use crate::verb::{Entry, Outcome, SessionInfo};
+use bytes::Bytes;
+use directory::{CallRecord, Registration};
+use sip::{Flow, Transport};
+
+/// What the edges shall do.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Send a SIP message.
+    Send { flow: Flow, bytes: Bytes },
+    /// Find the flows to `host` (RFC 3263); [`Event::Resolved`](crate::Event::Resolved) answers.
+    Resolve { query: QueryId, host: String, port: Option<u16>, transport: Transport },
+    /// For the media plane.
+    Media(media::Command),
+    /// Start the dialplan for a call.
+    StartScript { call: CallId, entry: Entry, session: SessionInfo },
+    /// The outcome of the verb that the call's script asked for.
+    Resume { call: CallId, outcome: Outcome },
+    /// The caller has gone: end the script at its current or next verb, even when it runs between verbs.
+    StopScript { call: CallId },
+    /// Write a call record.
+    Record(Box<CallRecord>),
+    /// Keep a registration (replaces the one with the same extension and binding).
+    KeepRegistration(Registration),
+    /// Forget a registration.
+    DropRegistration { extension: String, binding: String },
+    /// Tell whoever watches.
+    Notice(Notice),
+}

@@ -1,0 +1,60 @@
+//! What the Switch tells its watchers: the live view of the API and the log. Notices steer nothing.
+
+use crate::event::CallId;
+use directory::{Direction, Registration};
+use serde::Serialize;
+
+/// A live call as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LiveCall {
+    pub call: CallId,
+    pub direction: Direction,
+    pub from: String,
+    pub to: String,
+    pub dialed: String,
+    /// `ringing` or `up`.
+    pub state: CallState,
+    /// Unix milliseconds.
+    pub started_at_ms: i64,
+    pub answered_at_ms: Option<i64>,
+}
+
+/// How far a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallState {
+    Ringing,
+    Up,
+}
+
+/// How a trunk's registration at its provider stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum TrunkState {
+    /// An address trunk: there is nothing to register.
+    Static,
+    Registering,
+    Registered,
+    /// The last attempt failed; `why` in words, with the status.
+    Failed { why: String },
+}
+
+/// Something a watcher may want to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A call started or changed.
+    Call(LiveCall),
+    CallEnded { call: CallId, cause: String },
+    Registered(Registration),
+    Unregistered { extension: String, binding: String },
+    Trunk { name: String, state: TrunkState },
+    TrunkGone { name: String },
+    /// An emergency number was dialled.
+    Emergency { call: CallId, from: String, number: String },
+    /// Odd but lived with; for the log.
+    Warning { call: Option<CallId>, text: String },
+    /// The handling of one event panicked; the call it belonged to was torn down.
+    Panicked { call: Option<CallId>, what: String },
+    /// After [`Event::Stop`](crate::Event::Stop): every call has ended and nothing is left to send.
+    Stopped,
+}

@@ -1,0 +1,175 @@
+//! What a script asks of its call, and what comes of it. The script is one more remote party.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The entry point a call's script starts at: its trust zone, never chosen by SIP data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entry {
+    /// An authenticated extension dialled something in the house.
+    Internal,
+    /// A call came in on a trunk.
+    Inbound,
+    /// An authenticated extension dialled the outbound prefix (already stripped from `dialed`).
+    Outbound,
+}
+
+impl Entry {
+    /// The script function's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Entry::Internal => "internal",
+            Entry::Inbound => "inbound",
+            Entry::Outbound => "outbound",
+        }
+    }
+}
+
+/// The fields of a script's `session`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionInfo {
+    /// `cal_…`.
+    pub id: String,
+    /// The caller's number.
+    pub from: String,
+    /// The dialled string, prefix stripped for `outbound`.
+    pub dialed: String,
+    /// The number called from outside; empty unless `inbound`.
+    pub did: String,
+    /// The authenticated extension; empty for `inbound`.
+    pub user: String,
+    /// The trunk the call came in on; empty unless `inbound`.
+    pub trunk: String,
+    /// The number shown to whom we ring next; a script may set it.
+    pub caller_id: String,
+    /// The extension that the configuration gives the called number; empty unless `inbound` and configured.
+    pub did_extension: String,
+    /// The first trunk's name; empty when there is none.
+    pub first_trunk: String,
+}
+
+/// Whom `dial` shall ring.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TargetSpec {
+    /// Every registered phone of an extension.
+    Extension(String),
+    /// A number over a trunk.
+    Trunk { name: String, number: String },
+}
+
+/// Options of `dial`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DialOptions {
+    /// How long it may ring.
+    pub timeout: Duration,
+    /// The number shown to the called party; `None`: the session's caller id.
+    pub caller_id: Option<String>,
+    /// The longest the two may talk; `None`: no limit.
+    pub max_duration: Option<Duration>,
+}
+
+/// Options of `gather`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatherOptions {
+    /// Played first; a digit interrupts them when `barge`.
+    pub prompts: Vec<String>,
+    pub min: u8,
+    pub max: u8,
+    /// For the first digit, after the prompts.
+    pub timeout: Duration,
+    /// Between digits.
+    pub interdigit: Duration,
+    /// Ends the input and is not part of it.
+    pub finish: Option<char>,
+    pub barge: bool,
+}
+
+/// A request of a script. `caller_id` is the session's current one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verb {
+    Answer,
+    /// 180 to the caller.
+    Ringing,
+    /// 183 with our ringback tone to the caller.
+    Progress,
+    /// Ends an unanswered call with this final status (400 to 699); an answered one with BYE.
+    Reject { code: u16 },
+    Hangup,
+    Wait { time: Duration },
+    /// Files under `sounds/`, without extension, one after the other.
+    Play { prompts: Vec<String> },
+    Gather(GatherOptions),
+    Dial { targets: Vec<TargetSpec>, options: DialOptions, caller_id: String },
+    /// The caller hears itself until it hangs up.
+    Echo,
+    Tag { key: String, value: String },
+}
+
+/// How a `dial` ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DialStatus {
+    Answered,
+    Busy,
+    NoAnswer,
+    Rejected,
+    Unavailable,
+    Congestion,
+    Failed,
+}
+
+impl DialStatus {
+    /// The word a script compares with.
+    pub fn word(self) -> &'static str {
+        match self {
+            DialStatus::Answered => "answered",
+            DialStatus::Busy => "busy",
+            DialStatus::NoAnswer => "no_answer",
+            DialStatus::Rejected => "rejected",
+            DialStatus::Unavailable => "unavailable",
+            DialStatus::Congestion => "congestion",
+            DialStatus::Failed => "failed",
+        }
+    }
+}
+
+/// What `dial` returns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dialed {
+    pub status: DialStatus,
+    /// The best final SIP status of the parties rung; 200 when answered.
+    pub sip_code: u16,
+    /// Another trunk will not help: 404, 484, 486, 600, 603.
+    pub is_final: bool,
+    /// Who answered, or empty.
+    pub by: String,
+    pub ring: Duration,
+    pub talk: Duration,
+}
+
+/// What comes of a verb: its return value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Nothing to tell.
+    Done,
+    /// `finished` is false when a prompt could not be played.
+    Played { finished: bool },
+    Gathered { digits: String, timed_out: bool },
+    Dialed(Dialed),
+    /// The script made a mistake (an unknown extension, a code out of range): thrown at the verb's line.
+    Invalid(String),
+    /// The caller has gone, or the call was ended: the script ends here and cannot catch it.
+    Gone,
+}
+
+/// How a script ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ScriptEnd {
+    /// Its function returned.
+    Finished,
+    /// It ended because of [`Outcome::Gone`].
+    Stopped,
+    /// It failed: an error, a limit, a missing entry point. Logged where it happened.
+    Failed { why: String },
+    /// The script threads are full: the caller gets 503.
+    Overloaded,
+}
