@@ -1,3 +1,26 @@
-//! Being built.
+//! RTP, SDP and sound as values.
+//!
+//! One [`Engine`] per media thread holds the streams of its calls: it is handed packets, commands and the time, and
+//! hands back packets to send and events. It owns no socket, reads no clock and allocates only in
+//! [`Engine::command`], so a stream is tested with byte slices and a virtual clock.
+//!
+//! What it is *not*: it binds no port and resolves no file name (the `net` crate does), and it knows nothing of calls
+//! (the `switch` crate does). SDP never crosses from leg to leg: each leg negotiates with us alone, see [`sdp`].
+//!
+//! Where next: [`engine`](Engine) for the doors, `stream.rs` for one leg's RTP, `bridge.rs` for who hears whom,
+//! `play.rs` and `tone.rs` for what we say ourselves, [`codec`] and [`rtp`] for the sound and the packets.
+
 pub mod codec;
+mod command;
+mod engine;
+mod event;
 pub mod rtp;
+pub mod sdp;
+
+pub use codec::Codec;
+pub use command::{
+    Clip, Command, Kind, NtpTime, PlayId, Settings, Source, StreamId, Tone, Transmit,
+};
+pub use engine::Engine;
+pub use event::{Event, StreamStats};
+pub use sdp::{Direction, Dtmf, LocalMedia, Negotiated, SdpError};

@@ -1,0 +1,67 @@
+//! What the engine tells.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Codec, PlayId, StreamId};
+
+/// What happened on a stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// The socket pair could not be bound. Told by `net`, never by the engine.
+    BindFailed { stream: StreamId },
+    /// The party pressed a key (RFC 4733): `0`-`9`, `*`, `#`, `A`-`D`. Told once, at the first packet.
+    Dtmf { stream: StreamId, digit: char },
+    /// A playback is over; `finished` is false when it was stopped, replaced or could not be played.
+    PlayEnded {
+        stream: StreamId,
+        play: PlayId,
+        finished: bool,
+    },
+    /// Nothing has been heard for `for_ms`; told again after each further timeout.
+    Silent { stream: StreamId, for_ms: u64 },
+    /// The answer to `Close`.
+    Closed {
+        stream: StreamId,
+        stats: StreamStats,
+    },
+}
+
+impl Event {
+    /// The stream the event is about.
+    pub fn stream(&self) -> StreamId {
+        match self {
+            Event::BindFailed { stream }
+            | Event::Dtmf { stream, .. }
+            | Event::PlayEnded { stream, .. }
+            | Event::Silent { stream, .. }
+            | Event::Closed { stream, .. } => *stream,
+        }
+    }
+}
+
+/// How well one stream went, over its whole life.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StreamStats {
+    /// The last one negotiated.
+    pub codec: Option<Codec>,
+    /// RTP packets taken from the party.
+    pub packets_in: u64,
+    /// RTP packets sent to the party.
+    pub packets_out: u64,
+    /// Packets of the party that never came, from the gaps in its sequence numbers (RFC 3550 A.3).
+    pub lost_in: u64,
+    /// Packets the party should have sent by its sequence numbers.
+    pub expected_in: u64,
+    /// Interarrival jitter (RFC 3550 A.8) at the end.
+    pub jitter_ms: f64,
+    /// Round trip from the party's last receiver report.
+    pub rtt_ms: Option<f64>,
+    /// Share (0 to 1) of our packets the party says it lost, over the whole stream where it tells, else its last report.
+    pub remote_loss: Option<f64>,
+    /// Where the party's RTP came from.
+    pub remote: Option<SocketAddr>,
+    /// Datagrams dropped because they did not come from the latched source.
+    pub foreign_packets: u64,
+}
