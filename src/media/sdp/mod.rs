@@ -11,6 +11,11 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::Codec;
+use read::{Audio, Sound};
+use write::Format;
+
+mod read;
+mod write;
 
 /// Our side of a leg's audio.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,17 +80,149 @@ pub enum SdpError {
     BadAddress,
 }
 
-/// Our offer.
-pub fn offer(_local: &LocalMedia) -> Vec<u8> {
-    Vec::new()
+impl Direction {
+    /// The attribute's name (RFC 8866 §6.7).
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Direction::SendRecv => "sendrecv",
+            Direction::SendOnly => "sendonly",
+            Direction::RecvOnly => "recvonly",
+            Direction::Inactive => "inactive",
+        }
+    }
+
+    pub fn sends(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::SendOnly)
+    }
+
+    pub fn receives(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::RecvOnly)
+    }
+
+    /// The same, seen from the other side.
+    pub fn reversed(self) -> Direction {
+        Direction::of(self.receives(), self.sends())
+    }
+
+    /// What both allow.
+    pub fn and(self, other: Direction) -> Direction {
+        Direction::of(
+            self.sends() && other.sends(),
+            self.receives() && other.receives(),
+        )
+    }
+
+    fn of(sends: bool, receives: bool) -> Direction {
+        match (sends, receives) {
+            (true, true) => Direction::SendRecv,
+            (true, false) => Direction::SendOnly,
+            (false, true) => Direction::RecvOnly,
+            (false, false) => Direction::Inactive,
+        }
+    }
 }
 
-/// Our answer to `offer`, and what it agrees on.
-pub fn answer(_local: &LocalMedia, _offer: &[u8]) -> Result<(Vec<u8>, Negotiated), SdpError> {
-    Err(SdpError::NoAudio)
+/// Payload types of our own offers, for what RFC 3551 gives none.
+const OPUS_TYPE: u8 = 111;
+const DTMF_8000_TYPE: u8 = 101;
+const DTMF_48000_TYPE: u8 = 102;
+
+/// Our offer: all codecs of `local`, best first, and telephone-event.
+pub fn offer(local: &LocalMedia) -> Vec<u8> {
+    let mut formats: Vec<Format> = Vec::with_capacity(local.codecs.len() + 2);
+    formats.extend(
+        local
+            .codecs
+            .iter()
+            .map(|&codec| Format::Voice(our_type(codec), codec)),
+    );
+    formats.push(Format::TelephoneEvent(DTMF_8000_TYPE, 8_000));
+    if local.codecs.contains(&Codec::Opus) {
+        // RFC 7587 §7, RFC 4733 §2.1: an event has the clock of the voice beside it.
+        formats.push(Format::TelephoneEvent(DTMF_48000_TYPE, 48_000));
+    }
+    write::offer(local, &formats).into_bytes()
 }
 
-/// What the party's `answer` to our [`offer`] of the same `local` agrees on.
-pub fn accept(_local: &LocalMedia, _answer: &[u8]) -> Result<Negotiated, SdpError> {
-    Err(SdpError::NoAudio)
+/// Our answer to `offer`, and what it agrees on. The answer names one codec only, the first of ours that the offer
+/// lists, so that the party cannot switch to another within the call; dynamic payload types are the offer's.
+pub fn answer(local: &LocalMedia, offer: &[u8]) -> Result<(Vec<u8>, Negotiated), SdpError> {
+    let session = read::parse(offer)?;
+    let audio = read::audio(&session)?;
+    let listed = |codec: Codec| {
+        let mut formats = audio.formats.iter();
+        formats.find_map(|&(pt, sound)| (sound == Sound::Voice(codec)).then_some((pt, codec)))
+    };
+    let chosen = local.codecs.iter().find_map(|&codec| listed(codec));
+    let (payload_type, codec) = chosen.ok_or(SdpError::NoCommonCodec)?;
+    let event = events(&audio, codec);
+    let mut formats = vec![Format::Voice(payload_type, codec)];
+    formats.extend(event.map(|(pt, clock)| Format::TelephoneEvent(pt, clock)));
+    // RFC 3264 §6: the answer carries the type numbers of the offer, in both directions.
+    let dtmf = event.map(|(pt, _)| Dtmf {
+        send: pt,
+        receive: pt,
+    });
+    let negotiated = agree(local, &audio, (codec, payload_type, payload_type), dtmf)?;
+    // RFC 3264 §6.1, §8.4: sendonly is answered by recvonly, inactive by inactive.
+    let ours = (formats.as_slice(), negotiated.direction);
+    let text = write::answer(local, &session, audio.index, ours);
+    Ok((text.into_bytes(), negotiated))
 }
+
+/// What the party's `answer` to our [`offer`] of the same `local` agrees on: the first codec it lists that we offered.
+pub fn accept(local: &LocalMedia, answer: &[u8]) -> Result<Negotiated, SdpError> {
+    let session = read::parse(answer)?;
+    let audio = read::audio(&session)?;
+    let chosen = audio.formats.iter().find_map(|&(pt, sound)| match sound {
+        Sound::Voice(codec) if local.codecs.contains(&codec) => Some((pt, codec)),
+        Sound::Voice(_) | Sound::TelephoneEvent(_) => None,
+    });
+    let (payload_type, codec) = chosen.ok_or(SdpError::NoCommonCodec)?;
+    let dtmf = events(&audio, codec).map(|(send, clock)| Dtmf {
+        send,
+        receive: if clock == 8_000 {
+            DTMF_8000_TYPE
+        } else {
+            DTMF_48000_TYPE
+        },
+    });
+    agree(local, &audio, (codec, payload_type, our_type(codec)), dtmf)
+}
+
+fn our_type(codec: Codec) -> u8 {
+    codec.static_pt().unwrap_or(OPUS_TYPE)
+}
+
+/// The telephone-event format to use beside `codec`: 8000 before 48000, which fewer phones know.
+fn events(audio: &Audio, codec: Codec) -> Option<(u8, u32)> {
+    [8_000, codec.clock_rate()].into_iter().find_map(|clock| {
+        let wanted = Sound::TelephoneEvent(clock);
+        let found = audio.formats.iter().find(|&&(_, sound)| sound == wanted);
+        found.map(|&(pt, _)| (pt, clock))
+    })
+}
+
+fn agree(
+    local: &LocalMedia,
+    audio: &Audio,
+    (codec, payload_type, receive_type): (Codec, u8, u8),
+    dtmf: Option<Dtmf>,
+) -> Result<Negotiated, SdpError> {
+    if local.address.is_ipv4() != audio.remote.is_ipv4() {
+        return Err(SdpError::BadAddress);
+    }
+    Ok(Negotiated {
+        codec,
+        payload_type,
+        receive_type,
+        dtmf,
+        ptime_ms: audio.ptime_ms,
+        remote: audio.remote,
+        remote_rtcp: audio.remote_rtcp,
+        direction: local.direction.and(audio.direction.reversed()),
+    })
+}
+
+#[cfg(test)]
+mod tests;

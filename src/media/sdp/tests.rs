@@ -1,0 +1,279 @@
+use std::net::SocketAddr;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn local(codecs: &[Codec]) -> LocalMedia {
+    LocalMedia {
+        address: "192.0.2.1:20000".parse().unwrap(),
+        codecs: codecs.to_vec(),
+        session: 7,
+        version: 1,
+        direction: Direction::SendRecv,
+    }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn at(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn phone(media: &str) -> Vec<u8> {
+    format!("v=0\r\no=- 1 1 IN IP4 10.0.0.5\r\ns=-\r\nc=IN IP4 10.0.0.5\r\nt=0 0\r\n{media}")
+        .into_bytes()
+}
+
+#[test]
+fn an_offer_lists_our_codecs_in_order() {
+    let offer = offer(&local(&[
+        Codec::Opus,
+        Codec::G722,
+        Codec::Pcma,
+        Codec::Pcmu,
+    ]));
+    assert_eq!(
+        text(&offer),
+        "v=0\r\no=offhook 7 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
+         m=audio 20000 RTP/AVP 111 9 8 0 101 102\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=1\r\n\
+         a=rtpmap:9 G722/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n\
+         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\n\
+         a=rtpmap:102 telephone-event/48000\r\na=fmtp:102 0-16\r\n\
+         a=ptime:20\r\na=rtcp:20001\r\na=sendrecv\r\n"
+    );
+}
+
+#[test]
+fn the_answerer_chooses_and_keeps_the_numbers_of_the_offer() {
+    let offer = phone(
+        "m=audio 4000 RTP/AVP 0 8 96 97\r\na=rtpmap:96 OPUS/48000/2\r\na=rtpmap:97 Telephone-Event/8000\r\na=ptime:30\r\n",
+    );
+    let (sdp, got) = answer(&local(&[Codec::Opus, Codec::Pcmu]), &offer).unwrap();
+    assert_eq!(
+        (got.codec, got.payload_type, got.receive_type),
+        (Codec::Opus, 96, 96)
+    );
+    assert_eq!(
+        got.dtmf,
+        Some(Dtmf {
+            send: 97,
+            receive: 97
+        })
+    );
+    assert_eq!(got.ptime_ms, 30);
+    assert!(text(&sdp).contains("m=audio 20000 RTP/AVP 96 97\r\n"));
+    let (_, got) = answer(&local(&[Codec::Pcma, Codec::Pcmu]), &offer).unwrap();
+    assert_eq!((got.codec, got.payload_type), (Codec::Pcma, 8));
+    assert_eq!(
+        (got.remote, got.remote_rtcp),
+        (at("10.0.0.5:4000"), at("10.0.0.5:4001"))
+    );
+}
+
+#[test]
+fn an_answer_may_number_its_types_otherwise() {
+    let local = local(&[Codec::Opus, Codec::Pcmu]);
+    let sdp = phone(
+        "m=audio 4000 RTP/AVP 96 100\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:100 telephone-event/48000\r\n",
+    );
+    let got = accept(&local, &sdp).unwrap();
+    assert_eq!((got.payload_type, got.receive_type), (96, 111));
+    assert_eq!(
+        got.dtmf,
+        Some(Dtmf {
+            send: 100,
+            receive: 102
+        })
+    );
+    let got = accept(&local, &phone("m=audio 4000 RTP/AVP 0\r\n")).unwrap();
+    assert_eq!((got.codec, got.dtmf), (Codec::Pcmu, None));
+}
+
+#[test]
+fn both_sides_of_our_own_agree() {
+    let here = local(&[Codec::G722, Codec::Pcma]);
+    let mut there = local(&[Codec::Pcma, Codec::G722]);
+    there.address = at("192.0.2.2:30000");
+    let (sdp, theirs) = answer(&there, &offer(&here)).unwrap();
+    let ours = accept(&here, &sdp).unwrap();
+    assert_eq!((ours.codec, theirs.codec), (Codec::Pcma, Codec::Pcma));
+    assert_eq!(
+        (ours.dtmf, theirs.dtmf),
+        (
+            Some(Dtmf {
+                send: 101,
+                receive: 101
+            }),
+            ours.dtmf
+        )
+    );
+    assert_eq!((ours.remote, theirs.remote), (there.address, here.address));
+}
+
+#[test]
+fn hold_is_answered_by_its_mirror() {
+    let cases = [
+        (
+            "a=sendonly\r\n",
+            "10.0.0.5",
+            "a=recvonly",
+            Direction::RecvOnly,
+        ),
+        (
+            "a=recvonly\r\n",
+            "10.0.0.5",
+            "a=sendonly",
+            Direction::SendOnly,
+        ),
+        (
+            "a=inactive\r\n",
+            "10.0.0.5",
+            "a=inactive",
+            Direction::Inactive,
+        ),
+        ("", "0.0.0.0", "a=recvonly", Direction::RecvOnly),
+        (
+            "a=inactive\r\n",
+            "0.0.0.0",
+            "a=inactive",
+            Direction::Inactive,
+        ),
+    ];
+    for (attribute, address, said, direction) in cases {
+        let offer = phone(&format!(
+            "m=audio 4000 RTP/AVP 0\r\nc=IN IP4 {address}\r\n{attribute}"
+        ));
+        let (sdp, got) = answer(&local(&[Codec::Pcmu]), &offer).unwrap();
+        assert!(text(&sdp).contains(said), "{attribute}");
+        assert_eq!(got.direction, direction);
+    }
+    let session_level = b"v=0\r\no=- 1 1 IN IP4 10.0.0.5\r\ns=-\r\nc=IN IP4 10.0.0.5\r\nt=0 0\r\na=sendonly\r\nm=audio 4000 RTP/AVP 0\r\n";
+    assert_eq!(
+        answer(&local(&[Codec::Pcmu]), session_level)
+            .unwrap()
+            .1
+            .direction,
+        Direction::RecvOnly
+    );
+    let mut holding = local(&[Codec::Pcmu]);
+    holding.direction = Direction::SendOnly;
+    assert_eq!(
+        accept(&holding, &phone("m=audio 4000 RTP/AVP 0\r\na=recvonly\r\n"))
+            .unwrap()
+            .direction,
+        Direction::SendOnly
+    );
+}
+
+#[test]
+fn other_lines_are_refused_in_their_place() {
+    let offer = phone(
+        "m=video 5000 RTP/AVP 31\r\nm=audio 4000 RTP/SAVP 0\r\na=crypto:1 x\r\nm=audio 4002 RTP/AVP 0\r\nm=image 5004 udptl t38\r\n",
+    );
+    let (sdp, got) = answer(&local(&[Codec::Pcmu]), &offer).unwrap();
+    assert_eq!(got.remote.port(), 4002);
+    let lines: Vec<_> = text(&sdp)
+        .lines()
+        .filter(|line| line.starts_with("m="))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "m=video 0 RTP/AVP 31",
+            "m=audio 0 RTP/SAVP 0",
+            "m=audio 20000 RTP/AVP 0",
+            "m=image 0 udptl t38"
+        ]
+    );
+}
+
+#[test]
+fn each_refusal_has_its_name() {
+    let local = local(&[Codec::Pcmu]);
+    let cases: [(Vec<u8>, SdpError); 8] = [
+        (
+            b"hello".to_vec(),
+            SdpError::Malformed("a line cannot be read"),
+        ),
+        (Vec::new(), SdpError::Malformed("a line cannot be read")),
+        (phone(""), SdpError::NoAudio),
+        (phone("m=audio 0 RTP/AVP 0\r\n"), SdpError::NoAudio),
+        (phone("m=audio 4000 RTP/AVPF 0\r\n"), SdpError::NoAudio),
+        (
+            phone("m=audio 4000 RTP/AVP 18 0\r\na=rtpmap:0 EVIL/8000\r\n"),
+            SdpError::NoCommonCodec,
+        ),
+        (
+            phone("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 phone.example\r\n"),
+            SdpError::BadAddress,
+        ),
+        (
+            phone("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 224.1.2.3/127\r\n"),
+            SdpError::BadAddress,
+        ),
+    ];
+    for (sdp, error) in cases {
+        assert_eq!(answer(&local, &sdp).unwrap_err(), error);
+        assert_eq!(accept(&local, &sdp).unwrap_err(), error);
+    }
+}
+
+#[test]
+fn addresses_of_either_family_and_rtcp_elsewhere() {
+    let mut local = local(&[Codec::Pcmu]);
+    let six =
+        "m=audio 4000 RTP/AVP 0\r\nc=IN IP6 2001:db8::5\r\na=rtcp:5000 IN IP6 2001:db8::6\r\n";
+    assert_eq!(
+        answer(&local, &phone(six)).unwrap_err(),
+        SdpError::BadAddress
+    );
+    local.address = at("[2001:db8::1]:20000");
+    let (sdp, got) = answer(&local, &phone(six)).unwrap();
+    assert!(text(&sdp).contains("c=IN IP6 2001:db8::1\r\n"));
+    assert_eq!(
+        (got.remote, got.remote_rtcp),
+        (at("[2001:db8::5]:4000"), at("[2001:db8::6]:5000"))
+    );
+    local.address = at("192.0.2.1:20000");
+    let (_, got) = answer(&local, &phone("m=audio 4000 RTP/AVP 0\r\na=rtcp:5001\r\n")).unwrap();
+    assert_eq!(got.remote_rtcp, at("10.0.0.5:5001"));
+}
+
+#[test]
+fn packet_times_stay_in_bounds() {
+    for (said, ms) in [
+        ("", 20),
+        ("a=ptime:5\r\n", 10),
+        ("a=ptime:200\r\n", 60),
+        ("a=ptime:30\r\na=maxptime:20\r\n", 20),
+        ("a=ptime:x\r\n", 20),
+        ("a=ptime:25\r\n", 20),
+    ] {
+        let offer = phone(&format!("m=audio 4000 RTP/AVP 0\r\n{said}"));
+        assert_eq!(
+            answer(&local(&[Codec::Pcmu]), &offer).unwrap().1.ptime_ms,
+            ms,
+            "{said}"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = answer(&local(&Codec::ALL), &bytes);
+        let _ = accept(&local(&Codec::ALL), &bytes);
+    }
+
+    #[test]
+    fn no_lines_panic(lines in proptest::collection::vec("(m=audio [0-9]{1,5} RTP/AVP|a=(rtpmap|ptime|rtcp|fmtp):|c=IN IP[46] )[ -~]{0,20}", 0..12)) {
+        let sdp = phone(&lines.join("\r\n"));
+        if let Ok((answer, _)) = answer(&local(&Codec::ALL), &sdp) {
+            prop_assert!(sdp_types::Session::parse(&answer).is_ok());
+        }
+        let _ = accept(&local(&Codec::ALL), &sdp);
+    }
+}
