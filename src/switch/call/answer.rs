@@ -1,0 +1,92 @@
+//! The subject's own leg before and at the answer: ringing, early media, 200.
+
+use super::leg::{MediaTrouble, sdp_trouble};
+use super::{Call, LegState};
+use crate::office::Office;
+
+/// 180 to the caller, unless it already hears something.
+pub(crate) fn ring(office: &mut Office, call: &mut Call) {
+    let Some(leg) = call.subject() else { return };
+    if leg.state != LegState::Ringing {
+        return;
+    }
+    if let Some(dialog) = leg.dialog {
+        office.sip.ring(office.now, dialog, 180, None);
+    }
+}
+
+/// 183 with our SDP, so that the caller hears us before the answer; nothing when it already does.
+pub(crate) fn early(office: &mut Office, call: &mut Call, prefer: Option<media::Codec>) -> Result<(), MediaTrouble> {
+    let stream = call.stream(call.subject);
+    let Some(leg) = call.subject() else { return Ok(()) };
+    let (LegState::Ringing, Some(dialog)) = (leg.state, leg.dialog) else { return Ok(()) };
+    let sdp = subject_sdp(office, call, prefer)?;
+    office.sip.ring(office.now, dialog, 183, Some(&sdp));
+    if let Some(leg) = call.subject() {
+        leg.state = LegState::Early;
+        leg.open(office, stream);
+    }
+    Ok(())
+}
+
+/// 200 to the caller; nothing when it is up. `prefer` is put first when the caller offered it.
+pub(crate) fn answer(office: &mut Office, call: &mut Call, prefer: Option<media::Codec>) -> Result<(), MediaTrouble> {
+    let stream = call.stream(call.subject);
+    let Some(leg) = call.subject() else { return Ok(()) };
+    let Some(dialog) = leg.dialog.filter(|_| matches!(leg.state, LegState::Ringing | LegState::Early)) else {
+        return Ok(());
+    };
+    let sdp = subject_sdp(office, call, prefer)?;
+    office.sip.answer(office.now, dialog, &sdp);
+    if let Some(leg) = call.subject() {
+        leg.state = LegState::Up;
+        leg.open(office, stream);
+    }
+    call.answered = Some(office.now);
+    call.announce(office);
+    Ok(())
+}
+
+/// The answer to the caller's offer (the same one again after early media), or our offer when it sent none.
+fn subject_sdp(office: &mut Office, call: &mut Call, prefer: Option<media::Codec>) -> Result<Vec<u8>, MediaTrouble> {
+    let stream = call.stream(call.subject);
+    let Some(leg) = call.subject() else { return Err(MediaTrouble::NoPort) };
+    let settled = leg.negotiated.as_ref().map(|n| n.codec);
+    if let Some(codec) = settled {
+        // RFC 3261 §13.2.1: the answer in the 200 repeats the one of the reliable or unreliable 183.
+        leg.version = leg.version.saturating_sub(1);
+        let mut local = leg.local(office, stream)?;
+        local.codecs = vec![codec];
+        let (sdp, _) = media::sdp::answer(&local, &leg.offered).map_err(|e| sdp_trouble(&e))?;
+        return Ok(sdp);
+    }
+    let mut local = leg.local(office, stream)?;
+    if leg.offered.is_empty() {
+        return Ok(media::sdp::offer(&local));
+    }
+    if let Some(codec) = prefer
+        && let Some(at) = local.codecs.iter().position(|c| *c == codec)
+    {
+        let codec = local.codecs.remove(at);
+        local.codecs.insert(0, codec);
+    }
+    let (sdp, negotiated) = media::sdp::answer(&local, &leg.offered).map_err(|e| sdp_trouble(&e))?;
+    leg.settle(office, stream, negotiated);
+    Ok(sdp)
+}
+
+/// Whether the caller's offer has a codec in common with what it may use; told before anybody is rung.
+pub(crate) fn check_offer(call: &mut Call) -> Result<(), MediaTrouble> {
+    let Some(leg) = call.subject() else { return Ok(()) };
+    if leg.offered.is_empty() {
+        return Ok(());
+    }
+    let local = media::LocalMedia {
+        address: std::net::SocketAddr::from(([127, 0, 0, 1], 9)),
+        codecs: leg.codecs.clone(),
+        session: 1,
+        version: 1,
+        direction: media::Direction::SendRecv,
+    };
+    media::sdp::answer(&local, &leg.offered).map(|_| ()).map_err(|e| sdp_trouble(&e))
+}

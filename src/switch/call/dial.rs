@@ -1,0 +1,314 @@
+//! `dial`: rings one or many parties at once; the first to answer wins, the others are cancelled.
+
+use super::leg::sdp_trouble;
+use super::{Activity, Call, Leg, LegState, MAX_LEGS, Script, answer, emergency, end, originate, play, talk};
+use crate::cause::{self, Verdict};
+use crate::office::{Office, Query};
+use crate::target::{self, Branch};
+use crate::verb::{DialOptions, DialStatus, Dialed, Outcome, TargetSpec};
+use media::Tone;
+use sip::{Flow, Invite, Message};
+use std::time::{Duration, Instant};
+
+#[derive(Debug)]
+pub(crate) struct Dial {
+    /// Indices of the legs that are still ringing or being looked up.
+    pub(crate) branches: Vec<usize>,
+    pub(crate) options: DialOptions,
+    pub(crate) since: Instant,
+    /// The best final status so far; 0: none.
+    pub(crate) best: u16,
+    /// The number shown to the called party.
+    pub(crate) caller_id: String,
+    /// Some party rings.
+    pub(crate) ringing: bool,
+}
+
+/// Starts the verb.
+pub(crate) fn start(
+    office: &mut Office,
+    call: &mut Call,
+    targets: Vec<TargetSpec>,
+    options: DialOptions,
+    caller_id: String,
+) {
+    let caller_id = options.caller_id.clone().unwrap_or(caller_id);
+    let mut dial =
+        Dial { branches: Vec::new(), since: office.now, best: 0, caller_id, ringing: false, options };
+    let mut branches = Vec::new();
+    for spec in &targets {
+        match target::branches(office, call, spec) {
+            Ok(found) => branches.extend(found),
+            Err(code) => dial.best = cause::better(dial.best, code),
+        }
+    }
+    if let Some(TargetSpec::Extension(number) | TargetSpec::Trunk { number, .. }) = targets.first() {
+        call.to.clone_from(number);
+    }
+    let timeout = dial.options.timeout;
+    call.activity = Activity::Dial(dial);
+    call.arm(office, timeout);
+    for branch in branches {
+        add(office, call, branch);
+    }
+    if call.is_up() {
+        play::tone(office, call, Tone::Ringback);
+    }
+    check(office, call);
+}
+
+/// Adds a leg for `branch`: rings it at once, or looks its address up first.
+pub(crate) fn add(office: &mut Office, call: &mut Call, branch: Branch) {
+    let index = call.legs.len();
+    if index >= MAX_LEGS {
+        return;
+    }
+    let mut leg = Leg::new(branch.party, branch.codecs);
+    leg.uri = branch.uri;
+    leg.alternatives.extend(branch.fallback);
+    call.legs.push(leg);
+    if let Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches, .. } = &mut call.activity {
+        branches.push(index);
+    }
+    match branch.flow {
+        Some(flow) => invite(office, call, index, flow),
+        None => {
+            let (host, port, transport) = branch.host;
+            office.resolve(Query::Leg(call.id, index), &host, port, transport);
+        }
+    }
+}
+
+/// The resolver answered for leg `index`.
+pub(crate) fn resolved(office: &mut Office, call: &mut Call, index: usize, mut flows: Vec<Flow>) {
+    let Some(leg) = call.legs.get_mut(index).filter(|leg| leg.state == LegState::Resolving) else { return };
+    if flows.is_empty() {
+        leg.diagnosis = Some("its host name leads nowhere".to_owned());
+        return refused(office, call, index, 503);
+    }
+    let first = flows.remove(0);
+    leg.alternatives = flows;
+    invite(office, call, index, first);
+}
+
+/// Sends the INVITE of leg `index`.
+fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
+    let stream = call.stream(index);
+    let caller_id = match &call.activity {
+        Activity::Dial(dial) => dial.caller_id.clone(),
+        _ => call.session.dialed.clone(),
+    };
+    let name = call.from_name.clone();
+    let prefer = call.legs.get(call.subject).and_then(|leg| leg.negotiated.as_ref()).map(|n| n.codec);
+    let Some(leg) = call.legs.get_mut(index) else { return };
+    leg.flow = Some(flow);
+    leg.state = LegState::Ringing;
+    if let Some(codec) = prefer
+        && let Some(at) = leg.codecs.iter().position(|c| *c == codec)
+    {
+        let codec = leg.codecs.remove(at);
+        leg.codecs.insert(0, codec);
+    }
+    let local = match leg.local(office, stream) {
+        Ok(local) => local,
+        Err(trouble) => {
+            leg.diagnosis = Some(trouble.why());
+            return refused(office, call, index, trouble.code());
+        }
+    };
+    leg.open(office, stream);
+    let uri = target::request_uri(office, leg, &flow);
+    let invite = Invite {
+        flow,
+        to: format!("<{uri}>"),
+        uri,
+        from: target::name_addr(office, &flow, &name, &caller_id),
+        contact_user: caller_id,
+        sdp: media::sdp::offer(&local),
+        headers: Vec::new(),
+        credentials: target::login(office, leg),
+        call_id: None,
+        route: Vec::new(),
+    };
+    let dialog = office.sip.invite(office.now, invite);
+    leg.dialog = Some(dialog);
+    office.dialogs.insert(dialog, (call.id, index));
+}
+
+/// A 101 to 199 of leg `index`.
+pub(crate) fn ringing(office: &mut Office, call: &mut Call, index: usize, response: &Message) {
+    let Activity::Dial(dial) = &mut call.activity else { return };
+    dial.ringing = true;
+    let alone = dial.branches.len() == 1;
+    if call.emergency.is_some() {
+        let timeout = dial.options.timeout;
+        call.arm(office, timeout);
+    }
+    if alone && !response.body().is_empty() && !call.is_up() {
+        return early(office, call, index, response);
+    }
+    answer::ring(office, call);
+}
+
+/// Early media of the only party that rings is passed to the caller (RFC 3960 §3.2).
+fn early(office: &mut Office, call: &mut Call, index: usize, response: &Message) {
+    if settle(office, call, index, response).is_err() {
+        return answer::ring(office, call);
+    }
+    let codec = call.legs.get(index).and_then(|leg| leg.negotiated.as_ref()).map(|n| n.codec);
+    if answer::early(office, call, codec).is_ok() {
+        talk::join(office, call, index);
+    }
+}
+
+/// Takes over the SDP answer in `response`; the same answer again changes nothing.
+fn settle(office: &mut Office, call: &mut Call, index: usize, response: &Message) -> Result<(), String> {
+    let stream = call.stream(index);
+    let Some(leg) = call.legs.get_mut(index) else { return Err(String::new()) };
+    let body = response.body();
+    if body.is_empty() && leg.negotiated.is_some() {
+        return Ok(());
+    }
+    let mut local = leg.local(office, stream).map_err(|t| t.why())?;
+    local.version = local.version.saturating_sub(1);
+    let negotiated = media::sdp::accept(&local, body).map_err(|e| sdp_trouble(&e).why())?;
+    if leg.negotiated.as_ref() != Some(&negotiated) {
+        leg.settle(office, stream, negotiated);
+    }
+    Ok(())
+}
+
+/// Leg `index` answered: it wins, unless its SDP is unusable.
+pub(crate) fn answered(office: &mut Office, call: &mut Call, index: usize, response: &Message) {
+    if let Err(why) = settle(office, call, index, response) {
+        let dialog = call.legs.get_mut(index).and_then(|leg| {
+            leg.diagnosis = Some(why);
+            leg.dialog
+        });
+        if let Some(dialog) = dialog {
+            office.sip.bye(office.now, dialog, Some(cause::reason(488)));
+        }
+        return refused(office, call, index, 488);
+    }
+    if let Some(leg) = call.legs.get_mut(index) {
+        leg.state = LegState::Up;
+    }
+    if matches!(call.activity, Activity::Originate { .. }) {
+        return originate::answered(office, call, index);
+    }
+    let Activity::Dial(dial) = &mut call.activity else {
+        return end::drop_leg(office, call, index, None);
+    };
+    dial.branches.retain(|branch| *branch != index);
+    let ring = office.now.duration_since(dial.since);
+    let limit = dial.options.max_duration;
+    end::cancel_branches(office, call, Some("SIP;cause=200;text=\"Call completed elsewhere\""));
+    if let Some(leg) = call.legs.get(index) {
+        call.to.clone_from(&leg.party.number);
+    }
+    let codec = call.legs.get(index).and_then(|leg| leg.negotiated.as_ref()).map(|n| n.codec);
+    if let Err(trouble) = answer::answer(office, call, codec) {
+        return end::end(office, call, Verdict::refused(trouble.code(), trouble.why()));
+    }
+    talk::start(office, call, index, ring, limit);
+}
+
+/// Leg `index` ended before its answer with `code`.
+pub(crate) fn refused(office: &mut Office, call: &mut Call, index: usize, code: u16) {
+    let dial_ended = match &mut call.activity {
+        Activity::Dial(dial) if dial.branches.contains(&index) => {
+            // RFC 3263 §4.3: 503 and no answer at all are reasons to try the next address.
+            if matches!(code, 408 | 503) && next_flow(office, call, index) {
+                return;
+            }
+            true
+        }
+        Activity::Originate { branches, .. } if branches.contains(&index) => false,
+        _ => return end::leg_ended(office, call, index),
+    };
+    end::leg_ended(office, call, index);
+    if let Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches, .. } = &mut call.activity {
+        branches.retain(|branch| *branch != index);
+    }
+    if dial_ended {
+        if let Activity::Dial(dial) = &mut call.activity {
+            dial.best = cause::better(dial.best, code);
+        }
+        check(office, call);
+    } else {
+        originate::refused(office, call, code);
+    }
+}
+
+/// Tries the next address of leg `index`, if it has one.
+fn next_flow(office: &mut Office, call: &mut Call, index: usize) -> bool {
+    let Some(leg) = call.legs.get_mut(index) else { return false };
+    if leg.alternatives.is_empty() {
+        return false;
+    }
+    let flow = leg.alternatives.remove(0);
+    let old = leg.dialog.take();
+    if let Some(old) = old {
+        office.dialogs.remove(&old);
+    }
+    invite(office, call, index, flow);
+    true
+}
+
+/// When nobody rings any more, the verb ends with the best status.
+fn check(office: &mut Office, call: &mut Call) {
+    let Activity::Dial(dial) = &call.activity else { return };
+    if dial.branches.is_empty() {
+        let code = if dial.best == 0 { 480 } else { dial.best };
+        give_up(office, call, code, cause::status_of(code));
+    }
+}
+
+/// It rang long enough.
+pub(crate) fn timed_out(office: &mut Office, call: &mut Call) {
+    end::cancel_branches(office, call, None);
+    give_up(office, call, 408, DialStatus::NoAnswer);
+}
+
+fn give_up(office: &mut Office, call: &mut Call, code: u16, status: DialStatus) {
+    let Activity::Dial(dial) = &call.activity else { return };
+    let ring = office.now.duration_since(dial.since);
+    if call.is_up() {
+        play::stop(office, call);
+    }
+    hint(call, code);
+    let outcome = Dialed {
+        status,
+        sip_code: code,
+        is_final: cause::is_final(code),
+        by: String::new(),
+        ring,
+        talk: Duration::ZERO,
+    };
+    if call.emergency.is_some() {
+        return emergency::next(office, call, code);
+    }
+    call.finish(office, Outcome::Dialed(outcome));
+}
+
+/// Keeps the reason a party could not be reached for the record.
+fn hint(call: &mut Call, code: u16) {
+    let diagnosis = call.legs.iter().rev().find_map(|leg| leg.diagnosis.clone());
+    let why = match diagnosis {
+        Some(why) => format!("{} {}: {why}", code, sip::reason_phrase(code)),
+        None => format!("{} {}", code, sip::reason_phrase(code)),
+    };
+    call.verdict = Some(Verdict::refused(code, why));
+}
+
+/// The call gives up dialling because its script failed.
+pub(crate) fn abandon(office: &mut Office, call: &mut Call) {
+    end::cancel_branches(office, call, None);
+    if let Activity::Talk(talk) = &call.activity {
+        let leg = talk.leg;
+        end::drop_leg(office, call, leg, None);
+    }
+    call.disarm(office);
+    call.activity = Activity::Idle;
+    debug_assert!(call.script == Script::Absent);
+}

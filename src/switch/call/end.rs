@@ -1,0 +1,149 @@
+//! The end of a call: every leg is released, every stream reports, one record is written.
+
+use super::{Activity, Call, Leg, LegState, Script, dial::Dial};
+use crate::cause::{self, Verdict};
+use crate::command::Command;
+use crate::notice::Notice;
+use crate::office::Office;
+use crate::timers::Timer;
+use directory::{CallRecord, LegRecord};
+use media::StreamStats;
+use std::time::Duration;
+
+/// The streams have this long to report after they were closed.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// Ends the call with `verdict`; later calls change nothing.
+pub(crate) fn end(office: &mut Office, call: &mut Call, verdict: Verdict) {
+    if matches!(call.activity, Activity::Ending) {
+        return;
+    }
+    call.disarm(office);
+    call.ended = Some(office.now);
+    call.activity = Activity::Ending;
+    for index in 0..call.legs.len() {
+        let code = if index == call.subject { verdict.sip_code } else { 0 };
+        drop_leg(office, call, index, Some(code));
+    }
+    call.verdict = Some(verdict);
+    match call.script {
+        Script::Asking => super::script::resume(office, call, crate::verb::Outcome::Gone),
+        Script::Running => office.out.push_back(Command::StopScript { call: call.id }),
+        Script::Absent => {}
+    }
+    office.arm(REPORT, Timer::Report(call.id));
+}
+
+/// Hangs up leg `index` in whatever way its state wants and closes its stream. `code`: the final status
+/// for an unanswered caller.
+pub(crate) fn drop_leg(office: &mut Office, call: &mut Call, index: usize, code: Option<u16>) {
+    let Some(leg) = call.legs.get(index).filter(|leg| leg.is_live()) else { return };
+    let now = office.now;
+    let incoming = leg.incoming;
+    match (leg.state, leg.dialog) {
+        (LegState::Ringing | LegState::Early, Some(dialog)) if incoming => {
+            let code = code.filter(|c| *c >= 400).unwrap_or(480);
+            office.sip.refuse(now, dialog, code, &[("Reason", cause::reason(code))]);
+        }
+        (LegState::Ringing | LegState::Early, Some(dialog)) => office.sip.cancel(now, dialog, None),
+        (LegState::Up, Some(dialog)) => office.sip.bye(now, dialog, Some(cause::reason(200))),
+        (LegState::Resolving | LegState::Ended, _) | (_, None) => {}
+    }
+    leg_ended(office, call, index);
+}
+
+/// Leg `index` has no dialog any more: its stream is closed.
+pub(crate) fn leg_ended(office: &mut Office, call: &mut Call, index: usize) {
+    let stream = call.stream(index);
+    let Some(leg) = call.legs.get_mut(index) else { return };
+    leg.state = LegState::Ended;
+    if leg.open {
+        leg.open = false;
+        office.media(media::Command::Close { stream });
+    } else if let Some(port) = leg.port.take() {
+        office.ports.release(office.now, port);
+    }
+}
+
+/// Cancels every party that still rings.
+pub(crate) fn cancel_branches(office: &mut Office, call: &mut Call, reason: Option<&str>) {
+    let (Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches, .. }) = &mut call.activity else {
+        return;
+    };
+    for index in std::mem::take(branches) {
+        if let Some(dialog) = call.legs.get(index).and_then(|leg| leg.dialog) {
+            // RFC 3326 §2: the phone that did not answer shows no missed call.
+            office.sip.cancel(office.now, dialog, reason.map(str::to_owned));
+        }
+        leg_ended(office, call, index);
+    }
+}
+
+/// A stream was closed; its figures are in.
+pub(crate) fn closed(office: &mut Office, call: &mut Call, index: usize, stats: StreamStats) {
+    let Some(leg) = call.legs.get_mut(index) else { return };
+    if let Some(port) = leg.port.take() {
+        office.ports.release(office.now, port);
+    }
+    leg.stats = Some(stats);
+}
+
+/// Whether nothing more can come of an ended call.
+pub(crate) fn is_over(call: &Call) -> bool {
+    matches!(call.activity, Activity::Ending)
+        && call.script == Script::Absent
+        && call.legs.iter().all(|leg| leg.port.is_none())
+}
+
+/// Writes the record and forgets the call's line. The dialogs may live a little longer in the endpoint.
+pub(crate) fn record(office: &mut Office, call: &mut Call) {
+    office.lines.remove(&call.line);
+    for leg in &mut call.legs {
+        if let Some(port) = leg.port.take() {
+            office.ports.release(office.now, port);
+        }
+    }
+    let verdict = call.verdict.clone().unwrap_or_else(|| Verdict::refused(500, "no verdict"));
+    let (started, ended) = (office.wall(call.started), office.wall(call.ended.unwrap_or(office.now)));
+    let answered = call.answered.map(|at| office.wall(at));
+    let legs = call.legs.iter().enumerate().map(|(index, leg)| leg_record(call, leg, index)).collect();
+    let record = CallRecord {
+        id: call.id.to_string(),
+        started_at_ms: started,
+        answered_at_ms: answered,
+        ended_at_ms: ended,
+        direction: call.direction,
+        from: call.session.from.clone(),
+        to: call.to.clone(),
+        dialed: call.dialed.clone(),
+        cause: if answered.is_some() { directory::Ending::Completed } else { verdict.ending },
+        sip_code: if answered.is_some() { 200 } else { verdict.sip_code },
+        ring_ms: answered.unwrap_or(ended) - started,
+        talk_ms: answered.map_or(0, |at| ended - at),
+        tags: std::mem::take(&mut call.tags),
+        reason: verdict.why,
+        legs,
+    };
+    office.out.push_back(Command::Record(Box::new(record)));
+    let cause = call.verdict_hint();
+    office.tell(Notice::CallEnded { call: call.id, cause });
+}
+
+fn leg_record(call: &Call, leg: &Leg, index: usize) -> LegRecord {
+    let stats = leg.stats.clone().unwrap_or_default();
+    let lost = if stats.expected_in == 0 { 0.0 } else { stats.lost_in as f64 * 100.0 / stats.expected_in as f64 };
+    LegRecord {
+        id: format!("leg_{}_{index}", call.id.to_string().trim_start_matches("cal_")),
+        party: leg.party.number.clone(),
+        trunk: leg.party.trunk.clone(),
+        transport: leg.flow.map(|flow| flow.transport.as_str().to_owned()).unwrap_or_default(),
+        codec: leg.negotiated.as_ref().map(|n| n.codec.name().to_owned()),
+        packets_in: stats.packets_in,
+        packets_out: stats.packets_out,
+        loss_in: (lost * 100.0).round() / 100.0,
+        jitter_ms: (stats.jitter_ms * 100.0).round() / 100.0,
+        rtt_ms: stats.rtt_ms,
+        loss_out: stats.remote_loss,
+        diagnosis: leg.diagnosis.clone(),
+    }
+}

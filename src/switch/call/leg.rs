@@ -1,0 +1,141 @@
+//! A leg: one party on one dialog with one stream.
+
+use crate::office::Office;
+use media::{Direction as MediaDirection, LocalMedia, Negotiated, SdpError, Settings, StreamId, StreamStats};
+use sip::{DialogId, Flow};
+use std::net::{IpAddr, SocketAddr};
+
+/// Who is on the leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Party {
+    /// An extension's number, or the number on the trunk.
+    pub(crate) number: String,
+    /// The trunk's name when it is on one.
+    pub(crate) trunk: Option<String>,
+}
+
+/// How far the leg is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LegState {
+    /// Its address is being looked up; there is no dialog.
+    Resolving,
+    Ringing,
+    /// Media flows before the answer.
+    Early,
+    Up,
+    Ended,
+}
+
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub(crate) party: Party,
+    pub(crate) state: LegState,
+    /// The party called us.
+    pub(crate) incoming: bool,
+    pub(crate) dialog: Option<DialogId>,
+    pub(crate) flow: Option<Flow>,
+    /// The Request-URI of a phone's leg; a trunk's is made when its address is known.
+    pub(crate) uri: String,
+    /// Flows still to try when this one fails (RFC 3263 §4.3).
+    pub(crate) alternatives: Vec<Flow>,
+    pub(crate) codecs: Vec<media::Codec>,
+    /// The SDP offer the party sent with its INVITE; empty when it wants ours.
+    pub(crate) offered: Vec<u8>,
+    pub(crate) port: Option<u16>,
+    pub(crate) open: bool,
+    pub(crate) version: u64,
+    pub(crate) negotiated: Option<Negotiated>,
+    pub(crate) stats: Option<StreamStats>,
+    pub(crate) diagnosis: Option<String>,
+}
+
+/// Why a leg cannot have media.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MediaTrouble {
+    NoPort,
+    Sdp(String, u16),
+}
+
+impl Leg {
+    pub(crate) fn new(party: Party, codecs: Vec<media::Codec>) -> Self {
+        Self {
+            party,
+            state: LegState::Resolving,
+            incoming: false,
+            dialog: None,
+            flow: None,
+            uri: String::new(),
+            alternatives: Vec::new(),
+            codecs,
+            offered: Vec::new(),
+            port: None,
+            open: false,
+            version: 0,
+            negotiated: None,
+            stats: None,
+            diagnosis: None,
+        }
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.state != LegState::Ended
+    }
+
+    /// What we say of ourselves in the next SDP on this leg; takes a port when it has none.
+    pub(crate) fn local(&mut self, office: &mut Office, stream: StreamId) -> Result<LocalMedia, MediaTrouble> {
+        let port = match self.port {
+            Some(port) => port,
+            None => office.ports.take(office.now).ok_or(MediaTrouble::NoPort)?,
+        };
+        self.port = Some(port);
+        let ip = self.flow.map_or(IpAddr::from([127, 0, 0, 1]), |flow| flow.local.ip());
+        let shown = office.config.external_media.filter(|e| e.is_ipv4() == ip.is_ipv4()).unwrap_or(ip);
+        // RFC 3264 §8: the version grows by one with every SDP we send.
+        self.version += 1;
+        Ok(LocalMedia {
+            address: SocketAddr::new(shown, port),
+            codecs: self.codecs.clone(),
+            session: stream.0,
+            version: self.version,
+            direction: MediaDirection::SendRecv,
+        })
+    }
+
+    /// Opens the stream's sockets, once.
+    pub(crate) fn open(&mut self, office: &mut Office, stream: StreamId) {
+        let (Some(port), Some(flow), false) = (self.port, self.flow, self.open) else { return };
+        self.open = true;
+        let settings =
+            Settings { timeout: office.config.rtp_timeout, hold_timeout: office.config.rtp_hold_timeout };
+        office.media(media::Command::Open { stream, local: SocketAddr::new(flow.local.ip(), port), settings });
+    }
+
+    /// Takes over what was negotiated and tells the media plane.
+    pub(crate) fn settle(&mut self, office: &mut Office, stream: StreamId, negotiated: Negotiated) {
+        self.open(office, stream);
+        office.media(media::Command::Negotiated { stream, negotiated: negotiated.clone() });
+        self.negotiated = Some(negotiated);
+    }
+}
+
+/// The trouble and the status it is refused with: RFC 3264 §6 and RFC 3261 §13.3.1.3 (488), §21.4.1 (400).
+pub(crate) fn sdp_trouble(error: &SdpError) -> MediaTrouble {
+    let code = if matches!(error, SdpError::Malformed(_)) { 400 } else { 488 };
+    MediaTrouble::Sdp(error.to_string(), code)
+}
+
+impl MediaTrouble {
+    pub(crate) fn code(&self) -> u16 {
+        match self {
+            MediaTrouble::NoPort => 503,
+            MediaTrouble::Sdp(_, code) => *code,
+        }
+    }
+
+    pub(crate) fn why(&self) -> String {
+        match self {
+            MediaTrouble::NoPort => "all RTP ports are in use".to_owned(),
+            MediaTrouble::Sdp(why, _) => why.clone(),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! A call: the journey of its subject leg, with one activity at a time and one record at the end.
+//!
+//! Nothing here sees two calls. Next: `answer` (the subject's own leg), `dial` (ringing others),
+//! `talk` (two legs bridged), `end`.
+
+pub(crate) mod answer;
+pub(crate) mod dial;
+pub(crate) mod emergency;
+pub(crate) mod end;
+pub(crate) mod gather;
+pub(crate) mod leg;
+pub(crate) mod offer;
+pub(crate) mod originate;
+pub(crate) mod play;
+pub(crate) mod script;
+pub(crate) mod talk;
+
+use crate::cause::Verdict;
+use crate::event::CallId;
+use crate::notice::{CallState, LiveCall, Notice};
+use crate::office::Office;
+use crate::timers::{Timer, TimerKey};
+use crate::verb::{Outcome, SessionInfo};
+use directory::Direction;
+pub(crate) use leg::{Leg, LegState, Party};
+use media::StreamId;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// The most legs a call may ever have: a stream's number has 8 bits for them.
+pub(crate) const MAX_LEGS: usize = 250;
+
+/// What the call does now.
+#[derive(Debug)]
+pub(crate) enum Activity {
+    /// Between verbs.
+    Idle,
+    Wait,
+    Play(play::Play),
+    Gather(gather::Gather),
+    Dial(dial::Dial),
+    Talk(talk::Talk),
+    Echo,
+    /// An administrator's call: the first party rings.
+    Originate { branches: Vec<usize>, to: String },
+    /// The script failed: the caller hears a tone, then the end.
+    Failing,
+    /// The verdict is in; the streams report.
+    Ending,
+}
+
+/// Where the call's script stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Script {
+    /// None: the host leads the call.
+    Absent,
+    /// Computing.
+    Running,
+    /// Waiting for the outcome of its verb.
+    Asking,
+}
+
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) id: CallId,
+    pub(crate) line: u64,
+    pub(crate) direction: Direction,
+    pub(crate) session: SessionInfo,
+    /// The caller's display name.
+    pub(crate) from_name: String,
+    /// Who was reached, or would have been.
+    pub(crate) to: String,
+    /// As the caller dialled it, prefix and all.
+    pub(crate) dialed: String,
+    pub(crate) started: Instant,
+    pub(crate) answered: Option<Instant>,
+    pub(crate) ended: Option<Instant>,
+    pub(crate) legs: Vec<Leg>,
+    /// The subject's index in `legs`.
+    pub(crate) subject: usize,
+    pub(crate) activity: Activity,
+    pub(crate) script: Script,
+    pub(crate) timer: Option<TimerKey>,
+    pub(crate) tags: Vec<(String, String)>,
+    pub(crate) verdict: Option<Verdict>,
+    /// Trunks an emergency call has still to try.
+    pub(crate) emergency: Option<VecDeque<String>>,
+    pub(crate) plays: u32,
+}
+
+impl Call {
+    pub(crate) fn new(office: &mut Office, id: CallId, direction: Direction, session: SessionInfo) -> Self {
+        Self {
+            id,
+            line: office.new_line(id),
+            direction,
+            from_name: String::new(),
+            to: session.dialed.clone(),
+            dialed: session.dialed.clone(),
+            session,
+            started: office.now,
+            answered: None,
+            ended: None,
+            legs: Vec::new(),
+            subject: 0,
+            activity: Activity::Idle,
+            script: Script::Absent,
+            timer: None,
+            tags: Vec::new(),
+            verdict: None,
+            emergency: None,
+            plays: 0,
+        }
+    }
+
+    pub(crate) fn subject(&mut self) -> Option<&mut Leg> {
+        self.legs.get_mut(self.subject)
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.answered.is_some()
+    }
+
+    /// The stream of leg `index`.
+    pub(crate) fn stream(&self, index: usize) -> StreamId {
+        StreamId((self.line << 8) | (index as u64 & 0xff))
+    }
+
+    /// Replaces the activity's timer.
+    pub(crate) fn arm(&mut self, office: &mut Office, after: Duration) {
+        office.timers.cancel(self.timer.take());
+        self.timer = Some(office.arm(after, Timer::Activity(self.id)));
+    }
+
+    pub(crate) fn disarm(&mut self, office: &mut Office) {
+        office.timers.cancel(self.timer.take());
+    }
+
+    /// Ends the activity and gives its outcome to the script, if one waits.
+    pub(crate) fn finish(&mut self, office: &mut Office, outcome: Outcome) {
+        self.disarm(office);
+        self.activity = Activity::Idle;
+        script::resume(office, self, outcome);
+    }
+
+    /// Tells the watchers how the call stands.
+    pub(crate) fn announce(&self, office: &mut Office) {
+        let state = if self.is_up() { CallState::Up } else { CallState::Ringing };
+        office.tell(Notice::Call(LiveCall {
+            call: self.id,
+            direction: self.direction,
+            from: self.session.from.clone(),
+            to: self.to.clone(),
+            dialed: self.dialed.clone(),
+            state,
+            started_at_ms: office.wall(self.started),
+            answered_at_ms: self.answered.map(|at| office.wall(at)),
+        }));
+    }
+}

@@ -1,0 +1,43 @@
+//! A party changes its media in mid-call: re-INVITE with an offer, or without one (RFC 3261 §14.2, RFC 3264 §8).
+//! The change stays on its leg.
+
+use super::leg::sdp_trouble;
+use super::{Call, LegState};
+use crate::office::Office;
+
+/// A re-INVITE or UPDATE arrived on leg `index`.
+pub(crate) fn reoffered(office: &mut Office, call: &mut Call, index: usize, body: &[u8]) {
+    let stream = call.stream(index);
+    let Some(leg) = call.legs.get_mut(index) else { return };
+    let Some(dialog) = leg.dialog else { return };
+    let mut local = match leg.local(office, stream) {
+        Ok(local) => local,
+        Err(trouble) => return office.sip.refuse_reoffer(office.now, dialog, trouble.code()),
+    };
+    if let Some(codec) = leg.negotiated.as_ref().map(|n| n.codec) {
+        // The codec in use stays in use as long as the party still offers it.
+        local.codecs.sort_by_key(|c| *c != codec);
+    }
+    if body.is_empty() {
+        let offer = media::sdp::offer(&local);
+        return office.sip.accept_reoffer(office.now, dialog, &offer);
+    }
+    match media::sdp::answer(&local, body) {
+        Ok((sdp, negotiated)) => {
+            office.sip.accept_reoffer(office.now, dialog, &sdp);
+            leg.settle(office, stream, negotiated);
+        }
+        Err(error) => office.sip.refuse_reoffer(office.now, dialog, sdp_trouble(&error).code()),
+    }
+}
+
+/// The ACK to our 2xx brought an answer to the offer we made in it. `Err`: why the leg cannot go on.
+pub(crate) fn confirmed(office: &mut Office, call: &mut Call, index: usize, body: &[u8]) -> Result<(), String> {
+    let stream = call.stream(index);
+    let Some(leg) = call.legs.get_mut(index).filter(|leg| leg.state == LegState::Up) else { return Ok(()) };
+    let mut local = leg.local(office, stream).map_err(|t| t.why())?;
+    local.version = local.version.saturating_sub(1);
+    let negotiated = media::sdp::accept(&local, body).map_err(|e| sdp_trouble(&e).why())?;
+    leg.settle(office, stream, negotiated);
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! A call that an administrator starts: the first party is rung, then the dialplan runs as if it had dialled.
+
+use super::{Activity, Call, dial, end};
+use crate::cause::Verdict;
+use crate::event::CallId;
+use crate::office::Office;
+use crate::target;
+use crate::verb::{SessionInfo, TargetSpec};
+use directory::Direction;
+use std::time::Duration;
+
+/// How long the first party is rung.
+const RING: Duration = Duration::from_secs(30);
+
+/// Starts it. When the first party has no phone it has ended already.
+pub(crate) fn start(office: &mut Office, id: CallId, from: String, to: String) -> Call {
+    let session = SessionInfo {
+        id: id.to_string(),
+        from: from.clone(),
+        dialed: to.clone(),
+        did: String::new(),
+        user: from.clone(),
+        trunk: String::new(),
+        caller_id: from.clone(),
+        did_extension: String::new(),
+        first_trunk: office.directory.trunk_order.first().cloned().unwrap_or_default(),
+    };
+    let mut call = Call::new(office, id, Direction::Internal, session);
+    call.to = to.clone();
+    call.from_name = office.directory.extensions.get(&from).map(|e| e.name.clone()).unwrap_or_default();
+    call.announce(office);
+    match target::branches(office, &call, &TargetSpec::Extension(from)) {
+        Ok(branches) => {
+            call.activity = Activity::Originate { branches: Vec::new(), to };
+            call.arm(office, RING);
+            for branch in branches {
+                dial::add(office, &mut call, branch);
+            }
+        }
+        Err(code) => {
+            end::end(office, &mut call, Verdict::refused(code, "the first party is not registered"));
+        }
+    }
+    call
+}
+
+/// The first party answered: it is the subject, and the dialplan starts.
+pub(crate) fn answered(office: &mut Office, call: &mut Call, index: usize) {
+    let Activity::Originate { branches, .. } = &mut call.activity else { return };
+    branches.retain(|branch| *branch != index);
+    end::cancel_branches(office, call, Some("SIP;cause=200;text=\"Call completed elsewhere\""));
+    call.disarm(office);
+    call.subject = index;
+    call.answered = Some(office.now);
+    call.activity = Activity::Idle;
+    call.announce(office);
+    crate::admission::enter(office, call);
+}
+
+/// One of the first party's phones refused.
+pub(crate) fn refused(office: &mut Office, call: &mut Call, code: u16) {
+    let Activity::Originate { branches, .. } = &call.activity else { return };
+    if branches.is_empty() {
+        end::end(office, call, Verdict::refused(code, "the first party did not answer"));
+    }
+}
+
+/// Nobody answered at the first party.
+pub(crate) fn timed_out(office: &mut Office, call: &mut Call) {
+    end::end(office, call, Verdict::refused(408, "the first party did not answer"));
+}

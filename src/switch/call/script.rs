@@ -1,0 +1,156 @@
+//! The script as one more remote party: it asks a verb, the call answers later.
+
+use super::{Activity, Call, Script, answer, dial, end, gather, play};
+use crate::cause::Verdict;
+use crate::command::Command;
+use crate::office::Office;
+use crate::verb::{Entry, Outcome, ScriptEnd, Verb};
+use media::Tone;
+use std::time::Duration;
+
+/// How long the caller hears the tone of a failed script.
+const FAILURE_TONE: Duration = Duration::from_secs(2);
+const MAX_TAGS: usize = 50;
+
+/// Starts the call's script at `entry`.
+pub(crate) fn start(office: &mut Office, call: &mut Call, entry: Entry) {
+    call.script = Script::Running;
+    office.out.push_back(Command::StartScript { call: call.id, entry, session: call.session.clone() });
+}
+
+/// Gives the outcome to the script, when it waits for one.
+pub(crate) fn resume(office: &mut Office, call: &mut Call, outcome: Outcome) {
+    if call.script == Script::Asking {
+        call.script = Script::Running;
+        office.out.push_back(Command::Resume { call: call.id, outcome });
+    }
+}
+
+/// The script asks for a verb.
+pub(crate) fn verb(office: &mut Office, call: &mut Call, verb: Verb) {
+    if call.script != Script::Running {
+        return;
+    }
+    call.script = Script::Asking;
+    if matches!(call.activity, Activity::Ending) {
+        return resume(office, call, Outcome::Gone);
+    }
+    match verb {
+        Verb::Answer => match answer::answer(office, call, None) {
+            Ok(()) => resume(office, call, Outcome::Done),
+            Err(trouble) => end::end(office, call, Verdict::refused(trouble.code(), trouble.why())),
+        },
+        Verb::Ringing => {
+            answer::ring(office, call);
+            resume(office, call, Outcome::Done);
+        }
+        Verb::Progress => progress(office, call),
+        Verb::Reject { code } => reject(office, call, code),
+        Verb::Hangup => {
+            resume(office, call, Outcome::Done);
+            let verdict = if call.is_up() {
+                Verdict::completed("hung up by the dialplan")
+            } else {
+                Verdict::refused(480, "hung up by the dialplan before the answer")
+            };
+            end::end(office, call, verdict);
+        }
+        Verb::Wait { time } => {
+            call.activity = Activity::Wait;
+            call.arm(office, time);
+        }
+        Verb::Play { prompts } => play::start(office, call, prompts),
+        Verb::Gather(options) => gather::start(office, call, options),
+        Verb::Dial { targets, options, caller_id } => dial::start(office, call, targets, options, caller_id),
+        Verb::Echo => echo(office, call),
+        Verb::Tag { key, value } => {
+            if call.tags.len() < MAX_TAGS {
+                call.tags.push((key, value));
+            }
+            resume(office, call, Outcome::Done);
+        }
+    }
+}
+
+fn progress(office: &mut Office, call: &mut Call) {
+    match answer::early(office, call, None) {
+        Ok(()) => {
+            if !call.is_up() {
+                play::tone(office, call, Tone::Ringback);
+            }
+            resume(office, call, Outcome::Done);
+        }
+        Err(trouble) => end::end(office, call, Verdict::refused(trouble.code(), trouble.why())),
+    }
+}
+
+fn reject(office: &mut Office, call: &mut Call, code: u16) {
+    if !(400..=699).contains(&code) {
+        return resume(office, call, Outcome::Invalid(format!("reject({code}): the code must be 400 to 699")));
+    }
+    resume(office, call, Outcome::Done);
+    let verdict = if call.is_up() {
+        Verdict::completed(format!("ended by the dialplan with {code} after the answer"))
+    } else {
+        Verdict::refused(code, call.verdict_hint())
+    };
+    end::end(office, call, verdict);
+}
+
+fn echo(office: &mut Office, call: &mut Call) {
+    if let Err(trouble) = answer::answer(office, call, None) {
+        return end::end(office, call, Verdict::refused(trouble.code(), trouble.why()));
+    }
+    let stream = call.stream(call.subject);
+    office.media(media::Command::Echo { stream });
+    call.activity = Activity::Echo;
+}
+
+/// The script has ended: a call it leaves without a decision ends too.
+pub(crate) fn ended(office: &mut Office, call: &mut Call, end: ScriptEnd) {
+    call.script = Script::Absent;
+    if matches!(call.activity, Activity::Ending) {
+        return;
+    }
+    match end {
+        ScriptEnd::Finished | ScriptEnd::Stopped => {
+            let verdict = if call.is_up() {
+                Verdict::completed("the dialplan ended")
+            } else {
+                let why = call.verdict_hint();
+                Verdict::refused(480, if why.is_empty() { "the dialplan ended without an answer".into() } else { why })
+            };
+            end::end(office, call, verdict);
+        }
+        ScriptEnd::Failed { why } => fail(office, call, why),
+        ScriptEnd::Overloaded => {
+            end::end(office, call, Verdict::refused(503, "too many dialplan scripts are waiting to start"));
+        }
+    }
+}
+
+/// The caller hears a tone, then 500 or BYE.
+fn fail(office: &mut Office, call: &mut Call, why: String) {
+    dial::abandon(office, call);
+    call.note(why.clone());
+    if answer::early(office, call, None).is_err() {
+        return end::end(office, call, Verdict::refused(500, why));
+    }
+    play::tone(office, call, Tone::Congestion);
+    call.activity = Activity::Failing;
+    call.arm(office, FAILURE_TONE);
+}
+
+impl Call {
+    /// Keeps what went wrong for the record, unless something was said before.
+    pub(crate) fn note(&mut self, why: String) {
+        if self.verdict.is_none() {
+            self.verdict = Some(Verdict::refused(500, why));
+        }
+    }
+
+    /// What was noted for the record so far.
+    pub(crate) fn verdict_hint(&self) -> String {
+        self.verdict.as_ref().map(|v| v.why.clone()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,57 @@
+//! Two legs bridged: from the answer until one of them hangs up.
+
+use super::{Activity, Call, end};
+use crate::cause::Verdict;
+use crate::office::Office;
+use crate::verb::{DialStatus, Dialed, Outcome};
+use std::time::{Duration, Instant};
+
+#[derive(Debug)]
+pub(crate) struct Talk {
+    /// The other party's leg.
+    pub(crate) leg: usize,
+    pub(crate) since: Instant,
+    pub(crate) ring: Duration,
+}
+
+/// The subject and leg `index` hear each other.
+pub(crate) fn join(office: &mut Office, call: &Call, index: usize) {
+    let (a, b) = (call.stream(call.subject), call.stream(index));
+    office.media(media::Command::Join { a, b });
+}
+
+/// The dialled party answered.
+pub(crate) fn start(office: &mut Office, call: &mut Call, index: usize, ring: Duration, limit: Option<Duration>) {
+    join(office, call, index);
+    call.disarm(office);
+    call.verdict = None;
+    call.activity = Activity::Talk(Talk { leg: index, since: office.now, ring });
+    if let Some(limit) = limit {
+        call.arm(office, limit);
+    }
+    call.announce(office);
+}
+
+/// The other party hung up, or the longest time is over: the subject stays with its script.
+pub(crate) fn other_left(office: &mut Office, call: &mut Call) {
+    let Activity::Talk(talk) = &call.activity else { return };
+    let (leg, ring, talked) = (talk.leg, talk.ring, office.now.duration_since(talk.since));
+    let by = call.legs.get(leg).map(|leg| leg.party.number.clone()).unwrap_or_default();
+    end::drop_leg(office, call, leg, None);
+    if call.script == super::Script::Absent {
+        return end::end(office, call, Verdict::completed("hung up by the called party"));
+    }
+    office.media(media::Command::Part { stream: call.stream(call.subject) });
+    call.verdict = Some(Verdict::completed("hung up by the called party"));
+    call.finish(
+        office,
+        Outcome::Dialed(Dialed {
+            status: DialStatus::Answered,
+            sip_code: 200,
+            is_final: true,
+            by,
+            ring,
+            talk: talked,
+        }),
+    );
+}

@@ -1,0 +1,299 @@
+//! Which event concerns whom: from the doors to the call, the registrar or the trunk.
+
+use crate::call::{Activity, Call, Script, dial, end, gather, offer, originate, play, script, talk};
+use crate::cause::Verdict;
+use crate::command::Command;
+use crate::event::{CallId, Event};
+use crate::office::{Office, Query};
+use crate::timers::Timer;
+use crate::verb::{Outcome, ScriptEnd, Verb};
+use crate::{Switch, admission, registrar, trunk};
+use sip::{DialogId, Flow, Message, Method, Output, SipEvent, TransactionId};
+
+impl Switch {
+    pub(crate) fn dispatch(&mut self, event: Event) {
+        let now = self.office.now;
+        match event {
+            Event::Sip { flow, bytes } => self.office.sip.receive(now, flow, bytes),
+            Event::FlowClosed { flow } => self.office.sip.flow_failed(now, flow),
+            Event::Media(event) => self.media(event),
+            Event::Resolved { query, flows } => match self.office.queries.remove(&query) {
+                Some(Query::Leg(id, index)) => {
+                    self.with(id, |office, call| dial::resolved(office, call, index, flows));
+                }
+                Some(Query::Trunk(name)) => trunk::resolved(&mut self.office, &name, flows),
+                None => {}
+            },
+            Event::Directory(directory) => {
+                self.office.directory = directory;
+                registrar::directory_changed(&mut self.office);
+                trunk::directory_changed(&mut self.office);
+            }
+            Event::Restored(registrations) => registrar::restore(&mut self.office, registrations),
+            Event::Verb { call, verb } => self.verb(call, verb),
+            Event::ScriptEnded { call, end } => self.script_ended(call, end),
+            Event::Originate { call, from, to } => self.originate(call, from, to),
+            Event::HangUp { call } => self.with(call, hang_up),
+            Event::Stop => self.stop(),
+        }
+        self.pump();
+    }
+
+    /// Runs `work` on a call, then takes the call away when nothing more can come of it.
+    fn with(&mut self, id: CallId, work: impl FnOnce(&mut Office, &mut Call)) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        self.current = Some(id);
+        work(&mut self.office, call);
+        self.settle(id);
+        self.current = None;
+    }
+
+    /// Writes the record of a call that is over.
+    fn settle(&mut self, id: CallId) {
+        if self.calls.get(&id).is_some_and(end::is_over)
+            && let Some(mut call) = self.calls.remove(&id)
+        {
+            end::record(&mut self.office, &mut call);
+        }
+    }
+
+    fn adopt(&mut self, call: Call) {
+        let id = call.id;
+        self.calls.insert(id, call);
+        self.settle(id);
+    }
+
+    /// Moves what the SIP endpoint has to say.
+    pub(crate) fn pump(&mut self) {
+        while let Some(output) = self.office.sip.poll() {
+            match output {
+                Output::Send { flow, bytes } => self.office.out.push_back(Command::Send { flow, bytes }),
+                Output::Event(event) => self.sip(event),
+            }
+        }
+    }
+
+    fn sip(&mut self, event: SipEvent) {
+        match event {
+            SipEvent::Incoming { dialog, request, flow } => {
+                let calls = self.calls.len();
+                if let Some(call) = admission::invite(&mut self.office, calls, dialog, &request, flow) {
+                    self.adopt(call);
+                }
+            }
+            SipEvent::Request { transaction, request, flow } => self.request(transaction, &request, flow),
+            SipEvent::Response { transaction, status, response } => {
+                trunk::response(&mut self.office, transaction, status, response.as_ref());
+            }
+            SipEvent::Cancelled { dialog, reason: _ } => self.leg(dialog, |office, call, index| {
+                end::leg_ended(office, call, index);
+                end::end(office, call, Verdict::refused(487, "cancelled by the caller"));
+            }),
+            SipEvent::Ringing { dialog, status: _, response } => {
+                self.leg(dialog, |office, call, index| dial::ringing(office, call, index, &response));
+            }
+            SipEvent::Answered { dialog, response } => {
+                self.leg(dialog, |office, call, index| dial::answered(office, call, index, &response));
+            }
+            SipEvent::Refused { dialog, status, response: _ } => {
+                self.leg(dialog, |office, call, index| dial::refused(office, call, index, status));
+            }
+            SipEvent::Reoffered { dialog, request } => {
+                if !self.office.dialogs.contains_key(&dialog) {
+                    return self.office.sip.refuse_reoffer(self.office.now, dialog, 481);
+                }
+                self.leg(dialog, |office, call, index| offer::reoffered(office, call, index, request.body()));
+            }
+            SipEvent::Confirmed { dialog, sdp } => self.confirmed(dialog, sdp.as_deref()),
+            SipEvent::HungUp { dialog, reason: _ } => self.leg(dialog, left),
+            SipEvent::Lost { dialog } => self.leg(dialog, |office, call, index| {
+                if let Some(leg) = call.legs.get_mut(index) {
+                    leg.diagnosis = Some("never acknowledged our answer".to_owned());
+                }
+                left(office, call, index);
+            }),
+            SipEvent::Ended { dialog } => {
+                self.office.dialogs.remove(&dialog);
+            }
+            SipEvent::Reanswered { .. } | SipEvent::Info { .. } => {}
+        }
+    }
+
+    /// Runs `work` on the leg of `dialog`; a dialog that belongs to no live call concerns nobody.
+    fn leg(&mut self, dialog: DialogId, work: impl FnOnce(&mut Office, &mut Call, usize)) {
+        let Some((id, index)) = self.office.dialogs.get(&dialog).copied() else { return };
+        self.with(id, |office, call| {
+            let current = call.legs.get(index).is_some_and(|leg| leg.dialog == Some(dialog) && leg.is_live());
+            if current {
+                work(office, call, index);
+            }
+        });
+    }
+
+    fn confirmed(&mut self, dialog: DialogId, sdp: Option<&[u8]>) {
+        let Some(sdp) = sdp.filter(|sdp| !sdp.is_empty()) else { return };
+        self.leg(dialog, |office, call, index| {
+            if let Err(why) = offer::confirmed(office, call, index, sdp) {
+                end::end(office, call, Verdict::completed(format!("the answer in ACK was unusable: {why}")));
+            }
+        });
+    }
+
+    fn request(&mut self, transaction: TransactionId, request: &Message, flow: Flow) {
+        let office = &mut self.office;
+        let answer = match request.method() {
+            Method::Register => registrar::register(office, request, flow),
+            // RFC 3261 §11.2: what we are able to do, without asking who wants to know.
+            Method::Options => admission::Answer {
+                status: 200,
+                headers: vec![("Accept", "application/sdp".to_owned()), ("Allow", sip::ALLOW.to_owned())],
+            },
+            _ => admission::Answer { status: 405, headers: vec![("Allow", sip::ALLOW.to_owned())] },
+        };
+        office.sip.respond(office.now, transaction, answer.status, &answer.headers);
+    }
+
+    fn media(&mut self, event: media::Event) {
+        let stream = match &event {
+            media::Event::BindFailed { stream }
+            | media::Event::Dtmf { stream, .. }
+            | media::Event::PlayEnded { stream, .. }
+            | media::Event::Silent { stream, .. }
+            | media::Event::Closed { stream, .. } => *stream,
+        };
+        let Some(id) = self.office.lines.get(&(stream.0 >> 8)).copied() else { return };
+        let index = (stream.0 & 0xff) as usize;
+        self.with(id, |office, call| stream_event(office, call, index, event));
+    }
+
+    fn verb(&mut self, id: CallId, verb: Verb) {
+        if !self.calls.contains_key(&id) {
+            return self.office.out.push_back(Command::Resume { call: id, outcome: Outcome::Gone });
+        }
+        self.with(id, |office, call| script::verb(office, call, verb));
+    }
+
+    fn script_ended(&mut self, id: CallId, end: ScriptEnd) {
+        self.with(id, |office, call| script::ended(office, call, end));
+    }
+
+    fn originate(&mut self, id: CallId, from: String, to: String) {
+        if self.office.stopping || self.calls.contains_key(&id) || self.calls.len() >= self.office.config.max_calls {
+            return self.office.warn(Some(id), "an originated call was refused: too many calls, or stopping");
+        }
+        let call = originate::start(&mut self.office, id, from, to);
+        self.adopt(call);
+    }
+
+    fn stop(&mut self) {
+        self.office.stopping = true;
+        let ids: Vec<CallId> = self.calls.keys().copied().collect();
+        for id in ids {
+            self.with(id, |office, call| {
+                let verdict = if call.is_up() {
+                    Verdict::completed("the PBX stopped")
+                } else {
+                    Verdict::refused(503, "the PBX stopped")
+                };
+                end::end(office, call, verdict);
+            });
+        }
+        trunk::stop(&mut self.office);
+    }
+
+    pub(crate) fn fire(&mut self, timer: Timer) {
+        match timer {
+            Timer::Activity(id) => self.with(id, activity_due),
+            Timer::Report(id) => {
+                if let Some(mut call) = self.calls.remove(&id) {
+                    end::record(&mut self.office, &mut call);
+                }
+            }
+            Timer::Trunk(name) => trunk::due(&mut self.office, &name),
+            Timer::Registrations => registrar::sweep(&mut self.office),
+        }
+        self.pump();
+    }
+}
+
+/// The party of leg `index` hung up.
+fn left(office: &mut Office, call: &mut Call, index: usize) {
+    end::leg_ended(office, call, index);
+    if index == call.subject {
+        let verdict = if call.is_up() {
+            Verdict::completed("hung up by the caller")
+        } else {
+            Verdict::refused(487, "hung up by the caller before the answer")
+        };
+        return end::end(office, call, verdict);
+    }
+    if matches!(&call.activity, Activity::Talk(talk) if talk.leg == index) {
+        talk::other_left(office, call);
+    }
+}
+
+fn hang_up(office: &mut Office, call: &mut Call) {
+    let verdict = if call.is_up() {
+        Verdict::completed("hung up by the administrator")
+    } else {
+        Verdict::refused(480, "hung up by the administrator")
+    };
+    end::end(office, call, verdict);
+}
+
+fn stream_event(office: &mut Office, call: &mut Call, index: usize, event: media::Event) {
+    match event {
+        media::Event::Dtmf { digit, .. } => {
+            if index == call.subject {
+                gather::digit(office, call, digit);
+            }
+        }
+        media::Event::PlayEnded { play, finished, .. } => {
+            play::ended(office, call, play, finished);
+            gather::played(office, call, play);
+        }
+        media::Event::Closed { stats, .. } => end::closed(office, call, index, stats),
+        media::Event::BindFailed { .. } => {
+            let why = "its RTP port could not be opened";
+            if let Some(leg) = call.legs.get_mut(index) {
+                leg.diagnosis = Some(why.to_owned());
+            }
+            end::end(office, call, Verdict::refused(503, why));
+        }
+        media::Event::Silent { for_ms, .. } => silent(office, call, index, for_ms),
+    }
+}
+
+/// No sound for the configured time: the phone has vanished, so its leg ends as if it had hung up.
+fn silent(office: &mut Office, call: &mut Call, index: usize, for_ms: u64) {
+    let why = format!("sent no audio for {} s", for_ms / 1_000);
+    let dialog = call.legs.get_mut(index).filter(|leg| leg.state == crate::call::LegState::Up).and_then(|leg| {
+        leg.diagnosis = Some(why.clone());
+        leg.dialog
+    });
+    let Some(dialog) = dialog else { return };
+    office.sip.bye(office.now, dialog, Some(crate::cause::reason(408)));
+    if index == call.subject {
+        end::leg_ended(office, call, index);
+        return end::end(office, call, Verdict::completed(format!("the caller {why}")));
+    }
+    left(office, call, index);
+}
+
+fn activity_due(office: &mut Office, call: &mut Call) {
+    call.timer = None;
+    match &call.activity {
+        Activity::Wait => call.finish(office, Outcome::Done),
+        Activity::Gather(_) => gather::timed_out(office, call),
+        Activity::Dial(_) => dial::timed_out(office, call),
+        Activity::Talk(_) => talk::other_left(office, call),
+        Activity::Originate { .. } => originate::timed_out(office, call),
+        Activity::Failing => {
+            let why = call.verdict_hint();
+            let verdict = if call.is_up() { Verdict::completed(why) } else { Verdict::refused(500, why) };
+            end::end(office, call, verdict);
+        }
+        Activity::Idle | Activity::Play(_) | Activity::Echo | Activity::Ending => {}
+    }
+    debug_assert!(call.script != Script::Asking || !matches!(call.activity, Activity::Idle));
+}

@@ -1,0 +1,138 @@
+//! What all calls share: the SIP endpoint, who is where, ports, timers and the way out.
+
+use crate::command::Command;
+use crate::config::Config;
+use crate::event::{CallId, QueryId};
+use crate::notice::Notice;
+use crate::ports::Ports;
+use crate::registrar::Registrar;
+use crate::timers::{Timer, TimerKey, Timers};
+use crate::trunk::Trunks;
+use directory::Directory;
+use sip::digest::Nonces;
+use sip::{DialogId, Flow, Transport};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Who waits for an answer of the resolver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Query {
+    /// A leg of a call, by its index.
+    Leg(CallId, usize),
+    Trunk(String),
+}
+
+/// Everything beside the calls themselves. A call's activities see this and one call.
+pub(crate) struct Office {
+    pub(crate) config: Config,
+    pub(crate) now: Instant,
+    pub(crate) out: VecDeque<Command>,
+    pub(crate) sip: sip::Endpoint,
+    pub(crate) nonces: Nonces,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) registrar: Registrar,
+    pub(crate) trunks: Trunks,
+    pub(crate) ports: Ports,
+    pub(crate) timers: Timers,
+    /// Which leg of which call a dialog belongs to.
+    pub(crate) dialogs: HashMap<DialogId, (CallId, usize)>,
+    /// Which call a stream's line (`StreamId >> 8`) belongs to.
+    pub(crate) lines: HashMap<u64, CallId>,
+    pub(crate) queries: HashMap<QueryId, Query>,
+    pub(crate) stopping: bool,
+    next_query: u64,
+    next_line: u64,
+    next_call: u64,
+}
+
+impl Office {
+    pub(crate) fn new(config: Config) -> Self {
+        let endpoint = sip::Config {
+            user_agent: concat!("Offhook/", env!("CARGO_PKG_VERSION")).to_owned(),
+            seed: config.seed,
+            external_host: config.external_host.clone(),
+            t1: Duration::from_millis(500),
+            max_transactions: 50_000,
+            max_dialogs: 20_000,
+        };
+        let mut nonce_key = config.seed;
+        nonce_key.reverse();
+        Self {
+            now: config.origin,
+            out: VecDeque::new(),
+            sip: sip::Endpoint::new(endpoint),
+            nonces: Nonces::new(nonce_key, Duration::from_secs(300)),
+            directory: Arc::new(Directory::default()),
+            registrar: Registrar::default(),
+            trunks: Trunks::default(),
+            ports: Ports::new(config.rtp_port_min, config.rtp_port_max),
+            timers: Timers::default(),
+            dialogs: HashMap::new(),
+            lines: HashMap::new(),
+            queries: HashMap::new(),
+            stopping: false,
+            next_query: 0,
+            next_line: 0,
+            next_call: 0,
+            config,
+        }
+    }
+
+    /// Unix milliseconds at `at`.
+    pub(crate) fn wall(&self, at: Instant) -> i64 {
+        let since = at.saturating_duration_since(self.config.origin).as_millis();
+        self.config.origin_unix_ms + i64::try_from(since).unwrap_or(i64::MAX)
+    }
+
+    pub(crate) fn tell(&mut self, notice: Notice) {
+        self.out.push_back(Command::Notice(notice));
+    }
+
+    pub(crate) fn warn(&mut self, call: Option<CallId>, text: impl Into<String>) {
+        self.tell(Notice::Warning { call, text: text.into() });
+    }
+
+    pub(crate) fn media(&mut self, command: media::Command) {
+        self.out.push_back(Command::Media(command));
+    }
+
+    pub(crate) fn arm(&mut self, after: Duration, timer: Timer) -> TimerKey {
+        self.timers.arm(self.now + after, timer)
+    }
+
+    /// Asks the resolver; the answer comes back as an event for `asker`.
+    pub(crate) fn resolve(&mut self, asker: Query, host: &str, port: Option<u16>, transport: Transport) {
+        self.next_query += 1;
+        let query = QueryId(self.next_query);
+        self.queries.insert(query, asker);
+        self.out.push_back(Command::Resolve { query, host: host.to_owned(), port, transport });
+    }
+
+    pub(crate) fn new_call_id(&mut self) -> CallId {
+        self.next_call = (self.next_call + 1) & 0x7_ffff;
+        CallId((self.wall(self.now).unsigned_abs() << 20) | self.next_call)
+    }
+
+    pub(crate) fn new_line(&mut self, call: CallId) -> u64 {
+        self.next_line += 1;
+        self.lines.insert(self.next_line, call);
+        self.next_line
+    }
+
+    /// The host part of our own addresses as a peer on `flow` may know it, IPv6 in brackets.
+    pub(crate) fn host_for(&self, flow: &Flow) -> String {
+        match &self.config.external_host {
+            Some(host) => host.clone(),
+            None => bracketed(flow.local.ip()),
+        }
+    }
+}
+
+/// An address as a URI writes it (RFC 3261 §25.1 `IPv6reference`).
+pub(crate) fn bracketed(ip: std::net::IpAddr) -> String {
+    match ip {
+        std::net::IpAddr::V4(ip) => ip.to_string(),
+        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}

@@ -1,0 +1,142 @@
+//! A number → whom to ring: the phones of an extension, or a trunk.
+
+use crate::call::{Call, Leg, Party};
+use crate::office::{Office, bracketed};
+use crate::verb::TargetSpec;
+use directory::number;
+use sip::{Flow, Login, Transport};
+
+/// One phone or trunk to ring.
+#[derive(Debug)]
+pub(crate) struct Branch {
+    pub(crate) party: Party,
+    pub(crate) codecs: Vec<media::Codec>,
+    /// Where to send it; `None`: `host` has to be looked up.
+    pub(crate) flow: Option<Flow>,
+    /// Where to send it when `flow` is dead: the address the phone itself gave.
+    pub(crate) fallback: Option<Flow>,
+    /// The Request-URI, when `flow` is known.
+    pub(crate) uri: String,
+    pub(crate) host: (String, Option<u16>, Transport),
+}
+
+/// Everybody that `spec` means; `Err`: the status that says why nobody can be rung.
+pub(crate) fn branches(office: &Office, call: &Call, spec: &TargetSpec) -> Result<Vec<Branch>, u16> {
+    match spec {
+        TargetSpec::Extension(number) => phones(office, number),
+        TargetSpec::Trunk { name, number } => trunk(office, call, name, number),
+    }
+}
+
+fn phones(office: &Office, number: &str) -> Result<Vec<Branch>, u16> {
+    let extension = office.directory.extensions.get(number).ok_or(404u16)?;
+    let party = Party { number: number.to_owned(), trunk: None };
+    let branches: Vec<Branch> = office
+        .registrar
+        .bindings(number)
+        .map(|binding| Branch {
+            party: party.clone(),
+            codecs: codecs(&extension.codecs),
+            flow: Some(binding.flow),
+            fallback: binding.fallback(),
+            uri: binding.kept.contact.clone(),
+            host: (String::new(), None, binding.flow.transport),
+        })
+        .collect();
+    // RFC 3261 §21.4.18: the user is known and not logged in anywhere.
+    if branches.is_empty() { Err(480) } else { Ok(branches) }
+}
+
+fn trunk(office: &Office, call: &Call, name: &str, number: &str) -> Result<Vec<Branch>, u16> {
+    let trunk = office.directory.trunks.get(name).ok_or(503u16)?;
+    if !number::is_dialable(number) {
+        return Err(484);
+    }
+    // A call from a trunk never leaves by a trunk: that is how toll fraud works.
+    if call.direction == directory::Direction::Inbound {
+        return Err(403);
+    }
+    let transport = transport(trunk.transport);
+    Ok(vec![Branch {
+        party: Party { number: number.to_owned(), trunk: Some(name.to_owned()) },
+        codecs: codecs(&trunk.codecs),
+        flow: None,
+        fallback: None,
+        uri: String::new(),
+        host: (trunk.host.clone(), trunk.port, transport),
+    }])
+}
+
+/// The configured transport as SIP's.
+pub(crate) fn transport(configured: directory::TrunkTransport) -> Transport {
+    match configured {
+        directory::TrunkTransport::Udp => Transport::Udp,
+        directory::TrunkTransport::Tcp => Transport::Tcp,
+        directory::TrunkTransport::Tls => Transport::Tls,
+    }
+}
+
+/// The configured codecs as the media plane's.
+pub(crate) fn codecs(configured: &[directory::Codec]) -> Vec<media::Codec> {
+    let one = |codec: &directory::Codec| match codec {
+        directory::Codec::Pcmu => media::Codec::Pcmu,
+        directory::Codec::Pcma => media::Codec::Pcma,
+        directory::Codec::G722 => media::Codec::G722,
+        directory::Codec::Opus => media::Codec::Opus,
+    };
+    configured.iter().map(one).collect()
+}
+
+/// The Request-URI of a trunk's leg over `flow`; a phone's leg keeps its own.
+pub(crate) fn request_uri(office: &Office, leg: &Leg, flow: &Flow) -> String {
+    let Some(trunk) = leg.party.trunk.as_ref().and_then(|name| office.directory.trunks.get(name)) else {
+        return leg.uri.clone();
+    };
+    // The provider's own name is what it routes by; the address behind it is only the way there.
+    let host = match trunk.host.parse::<std::net::IpAddr>() {
+        Ok(ip) => bracketed(ip),
+        Err(_) if trunk.host.contains('/') => bracketed(flow.remote.ip()),
+        Err(_) => trunk.host.clone(),
+    };
+    let port = trunk.port.map(|port| format!(":{port}")).unwrap_or_default();
+    let transport = match flow.transport {
+        Transport::Udp => "",
+        Transport::Tcp => ";transport=tcp",
+        Transport::Tls => ";transport=tls",
+    };
+    format!("sip:{}@{host}{port}{transport}", user_part(&leg.party.number))
+}
+
+/// The trunk's account, for the provider's challenge.
+pub(crate) fn login(office: &Office, leg: &Leg) -> Option<Login> {
+    let name = leg.party.trunk.as_ref()?;
+    let username = office.directory.trunks.get(name)?.username.clone()?;
+    let password = office.directory.trunk_passwords.get(name)?.clone();
+    Some(Login { username, password })
+}
+
+/// `"name" <sip:number@us>`, with what a caller may have put into its name made harmless.
+pub(crate) fn name_addr(office: &Office, flow: &Flow, name: &str, number: &str) -> String {
+    let uri = format!("<sip:{}@{}>", user_part(number), office.host_for(flow));
+    let plain: String =
+        name.chars().filter(|c| !c.is_control()).take(100).flat_map(|c| escape(c).into_iter().flatten()).collect();
+    if plain.is_empty() { uri } else { format!("\"{plain}\" {uri}") }
+}
+
+/// RFC 3261 §25.1 `quoted-pair`.
+fn escape(c: char) -> [Option<char>; 2] {
+    if matches!(c, '"' | '\\') { [Some('\\'), Some(c)] } else { [Some(c), None] }
+}
+
+/// RFC 3261 §25.1 `user`: everything that is not unreserved is percent-encoded.
+pub(crate) fn user_part(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
