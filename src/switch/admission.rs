@@ -19,7 +19,10 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new() }
+        Self {
+            status,
+            headers: Vec::new(),
+        }
     }
 }
 
@@ -30,7 +33,9 @@ pub(crate) fn authenticate(office: &mut Office, request: &Message) -> Result<Str
         .chain(request.headers(HeaderId::ProxyAuthorization))
         .filter_map(|value| Credentials::parse(&value))
         .find(|c| c.realm == office.config.realm);
-    let Some(given) = given else { return Err(challenge(office, false)) };
+    let Some(given) = given else {
+        return Err(challenge(office, false));
+    };
     let extension = office.directory.extensions.get(&given.username);
     let ha1 = extension.map(|e| match given.algorithm {
         digest::Algorithm::Md5 => e.ha1.md5.clone(),
@@ -38,7 +43,11 @@ pub(crate) fn authenticate(office: &mut Office, request: &Message) -> Result<Str
     });
     // An unknown user costs the same comparison and gets the same answer as a wrong password.
     let known = ha1.is_some();
-    let right = digest::verify(&given, request.method().as_str(), &ha1.unwrap_or_else(|| "0".repeat(32)));
+    let right = digest::verify(
+        &given,
+        request.method().as_str(),
+        &ha1.unwrap_or_else(|| "0".repeat(32)),
+    );
     match office.nonces.accept(office.now, &given.nonce, given.nc) {
         NonceState::Fresh if known && right => Ok(given.username),
         NonceState::Fresh => Err(Answer::status(403)),
@@ -50,26 +59,46 @@ pub(crate) fn authenticate(office: &mut Office, request: &Message) -> Result<Str
 fn challenge(office: &mut Office, stale: bool) -> Answer {
     let nonce = office.nonces.issue(office.now);
     let values = digest::challenges(&office.config.realm, &nonce, stale);
-    Answer { status: 401, headers: values.into_iter().map(|v| ("WWW-Authenticate", v)).collect() }
+    Answer {
+        status: 401,
+        headers: values
+            .into_iter()
+            .map(|v| ("WWW-Authenticate", v))
+            .collect(),
+    }
 }
 
 /// A new INVITE: becomes a call, or is refused on the spot.
-pub(crate) fn invite(office: &mut Office, calls: usize, dialog: DialogId, request: &Message, flow: Flow) -> Option<Call> {
+pub(crate) fn invite(
+    office: &mut Office,
+    calls: usize,
+    dialog: DialogId,
+    request: &Message,
+    flow: Flow,
+) -> Option<Call> {
     if office.stopping || calls >= office.config.max_calls {
         let headers = [("Retry-After", "10".to_owned())];
         office.sip.refuse(office.now, dialog, 503, &headers);
         return None;
     }
     let from = request.from();
-    let user = from.as_ref().and_then(|f| f.uri.user.clone()).unwrap_or_default();
+    let user = from
+        .as_ref()
+        .and_then(|f| f.uri.user.clone())
+        .unwrap_or_default();
     let name = from.and_then(|f| f.display).unwrap_or_default();
-    let trunk = office.trunks.of_source(&office.directory, &flow).filter(|_| !office.registrar.knows(&user, &flow));
+    let trunk = office
+        .trunks
+        .of_source(&office.directory, &flow)
+        .filter(|_| !office.registrar.knows(&user, &flow));
     let mut call = match trunk {
         Some(trunk) => from_trunk(office, &trunk, &user, request),
         None => match authenticate(office, request) {
             Ok(extension) => from_extension(office, &extension, request),
             Err(answer) => {
-                office.sip.refuse(office.now, dialog, answer.status, &answer.headers);
+                office
+                    .sip
+                    .refuse(office.now, dialog, answer.status, &answer.headers);
                 return None;
             }
         },
@@ -88,7 +117,11 @@ pub(crate) fn invite(office: &mut Office, calls: usize, dialog: DialogId, reques
     office.dialogs.insert(dialog, (id, 0));
     call.announce(office);
     if let Err(trouble) = answer::check_offer(&mut call) {
-        end::end(office, &mut call, Verdict::refused(trouble.code(), trouble.why()));
+        end::end(
+            office,
+            &mut call,
+            Verdict::refused(trouble.code(), trouble.why()),
+        );
     } else {
         enter(office, &mut call);
     }
@@ -104,7 +137,12 @@ pub(crate) fn enter(office: &mut Office, call: &mut Call) {
         return emergency::start(office, call, number);
     }
     let prefix = office.config.outbound_prefix.clone();
-    match call.session.dialed.strip_prefix(prefix.as_str()).filter(|rest| !prefix.is_empty() && !rest.is_empty()) {
+    match call
+        .session
+        .dialed
+        .strip_prefix(prefix.as_str())
+        .filter(|rest| !prefix.is_empty() && !rest.is_empty())
+    {
         Some(rest) => {
             call.session.dialed = rest.to_owned();
             call.direction = Direction::Outbound;
@@ -116,7 +154,9 @@ pub(crate) fn enter(office: &mut Office, call: &mut Call) {
 
 /// The user part of the Request-URI: what was dialled.
 fn dialled(request: &Message) -> String {
-    let uri = request.request_uri().and_then(|uri| sip::Uri::parse(&uri).ok());
+    let uri = request
+        .request_uri()
+        .and_then(|uri| sip::Uri::parse(&uri).ok());
     number::normalise(&uri.and_then(|uri| uri.user).unwrap_or_default())
 }
 
@@ -132,22 +172,47 @@ fn from_extension(office: &mut Office, extension: &str, request: &Message) -> Ca
         trunk: String::new(),
         caller_id: extension.to_owned(),
         did_extension: String::new(),
-        first_trunk: office.directory.trunk_order.first().cloned().unwrap_or_default(),
+        first_trunk: office
+            .directory
+            .trunk_order
+            .first()
+            .cloned()
+            .unwrap_or_default(),
     };
     let mut call = Call::new(office, id, Direction::Internal, session);
-    call.from_name = configured.as_ref().map(|e| e.name.clone()).unwrap_or_default();
-    let codecs = configured.map(|e| target::codecs(&e.codecs)).unwrap_or_default();
-    call.legs.push(Leg::new(Party { number: extension.to_owned(), trunk: None }, codecs));
+    call.from_name = configured
+        .as_ref()
+        .map(|e| e.name.clone())
+        .unwrap_or_default();
+    let codecs = configured
+        .map(|e| target::codecs(&e.codecs))
+        .unwrap_or_default();
+    call.legs.push(Leg::new(
+        Party {
+            number: extension.to_owned(),
+            trunk: None,
+        },
+        codecs,
+    ));
     call
 }
 
 fn from_trunk(office: &mut Office, trunk: &str, user: &str, request: &Message) -> Call {
     let id = office.new_call_id();
-    let to = request.to().and_then(|to| to.uri.user).map(|user| number::normalise(&user)).unwrap_or_default();
+    let to = request
+        .to()
+        .and_then(|to| to.uri.user)
+        .map(|user| number::normalise(&user))
+        .unwrap_or_default();
     // A provider that registers us by username may put the number only into To.
     let (did, extension) = [dialled(request), to]
         .iter()
-        .find_map(|n| office.trunks.extension_of(&office.directory, trunk, n).map(|e| (n.clone(), e)))
+        .find_map(|n| {
+            office
+                .trunks
+                .extension_of(&office.directory, trunk, n)
+                .map(|e| (n.clone(), e))
+        })
         .unwrap_or_else(|| (dialled(request), String::new()));
     let from = number::normalise(user);
     let session = SessionInfo {
@@ -162,7 +227,18 @@ fn from_trunk(office: &mut Office, trunk: &str, user: &str, request: &Message) -
         first_trunk: String::new(),
     };
     let mut call = Call::new(office, id, Direction::Inbound, session);
-    let codecs = office.directory.trunks.get(trunk).map(|t| target::codecs(&t.codecs)).unwrap_or_default();
-    call.legs.push(Leg::new(Party { number: from, trunk: Some(trunk.to_owned()) }, codecs));
+    let codecs = office
+        .directory
+        .trunks
+        .get(trunk)
+        .map(|t| target::codecs(&t.codecs))
+        .unwrap_or_default();
+    call.legs.push(Leg::new(
+        Party {
+            number: from,
+            trunk: Some(trunk.to_owned()),
+        },
+        codecs,
+    ));
     call
 }

@@ -16,12 +16,20 @@ pub(crate) struct Verdict {
 impl Verdict {
     /// The verdict on a call refused with `sip_code`.
     pub(crate) fn refused(sip_code: u16, why: impl Into<String>) -> Self {
-        Self { ending: ending_of(sip_code), sip_code, why: why.into() }
+        Self {
+            ending: ending_of(sip_code),
+            sip_code,
+            why: why.into(),
+        }
     }
 
     /// The verdict on a call that was answered and then hung up.
     pub(crate) fn completed(why: impl Into<String>) -> Self {
-        Self { ending: Ending::Completed, sip_code: 200, why: why.into() }
+        Self {
+            ending: Ending::Completed,
+            sip_code: 200,
+            why: why.into(),
+        }
     }
 }
 

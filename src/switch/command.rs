@@ -13,11 +13,20 @@ pub enum Command {
     /// Send a SIP message.
     Send { flow: Flow, bytes: Bytes },
     /// Find the flows to `host` (RFC 3263); [`Event::Resolved`](crate::Event::Resolved) answers.
-    Resolve { query: QueryId, host: String, port: Option<u16>, transport: Transport },
+    Resolve {
+        query: QueryId,
+        host: String,
+        port: Option<u16>,
+        transport: Transport,
+    },
     /// For the media plane.
     Media(media::Command),
     /// Start the dialplan for a call.
-    StartScript { call: CallId, entry: Entry, session: SessionInfo },
+    StartScript {
+        call: CallId,
+        entry: Entry,
+        session: SessionInfo,
+    },
     /// The outcome of the verb that the call's script asked for.
     Resume { call: CallId, outcome: Outcome },
     /// The caller has gone: end the script at its current or next verb, even when it runs between verbs.

@@ -1,6 +1,8 @@
 //! Which event concerns whom: from the doors to the call, the registrar or the trunk.
 
-use crate::call::{Activity, Call, Script, dial, end, gather, offer, originate, play, script, talk};
+use crate::call::{
+    Activity, Call, Script, dial, end, gather, offer, originate, play, script, talk,
+};
 use crate::cause::Verdict;
 use crate::command::Command;
 use crate::event::{CallId, Event};
@@ -19,7 +21,9 @@ impl Switch {
             Event::Media(event) => self.media(event),
             Event::Resolved { query, flows } => match self.office.queries.remove(&query) {
                 Some(Query::Leg(id, index)) => {
-                    self.with(id, |office, call| dial::resolved(office, call, index, flows));
+                    self.with(id, |office, call| {
+                        dial::resolved(office, call, index, flows)
+                    });
                 }
                 Some(Query::Trunk(name)) => trunk::resolved(&mut self.office, &name, flows),
                 None => {}
@@ -41,7 +45,9 @@ impl Switch {
 
     /// Runs `work` on a call, then takes the call away when nothing more can come of it.
     fn with(&mut self, id: CallId, work: impl FnOnce(&mut Office, &mut Call)) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
         self.current = Some(id);
         work(&mut self.office, call);
         self.settle(id);
@@ -67,7 +73,9 @@ impl Switch {
     pub(crate) fn pump(&mut self) {
         while let Some(output) = self.office.sip.poll() {
             match output {
-                Output::Send { flow, bytes } => self.office.out.push_back(Command::Send { flow, bytes }),
+                Output::Send { flow, bytes } => {
+                    self.office.out.push_back(Command::Send { flow, bytes })
+                }
                 Output::Event(event) => self.sip(event),
             }
         }
@@ -75,34 +83,68 @@ impl Switch {
 
     fn sip(&mut self, event: SipEvent) {
         match event {
-            SipEvent::Incoming { dialog, request, flow } => {
+            SipEvent::Incoming {
+                dialog,
+                request,
+                flow,
+            } => {
                 let calls = self.calls.len();
-                if let Some(call) = admission::invite(&mut self.office, calls, dialog, &request, flow) {
+                if let Some(call) =
+                    admission::invite(&mut self.office, calls, dialog, &request, flow)
+                {
                     self.adopt(call);
                 }
             }
-            SipEvent::Request { transaction, request, flow } => self.request(transaction, &request, flow),
-            SipEvent::Response { transaction, status, response } => {
+            SipEvent::Request {
+                transaction,
+                request,
+                flow,
+            } => self.request(transaction, &request, flow),
+            SipEvent::Response {
+                transaction,
+                status,
+                response,
+            } => {
                 trunk::response(&mut self.office, transaction, status, response.as_ref());
             }
             SipEvent::Cancelled { dialog, reason: _ } => self.leg(dialog, |office, call, index| {
                 end::leg_ended(office, call, index);
-                end::end(office, call, Verdict::refused(487, "cancelled by the caller"));
+                end::end(
+                    office,
+                    call,
+                    Verdict::refused(487, "cancelled by the caller"),
+                );
             }),
-            SipEvent::Ringing { dialog, status: _, response } => {
-                self.leg(dialog, |office, call, index| dial::ringing(office, call, index, &response));
+            SipEvent::Ringing {
+                dialog,
+                status: _,
+                response,
+            } => {
+                self.leg(dialog, |office, call, index| {
+                    dial::ringing(office, call, index, &response)
+                });
             }
             SipEvent::Answered { dialog, response } => {
-                self.leg(dialog, |office, call, index| dial::answered(office, call, index, &response));
+                self.leg(dialog, |office, call, index| {
+                    dial::answered(office, call, index, &response)
+                });
             }
-            SipEvent::Refused { dialog, status, response: _ } => {
-                self.leg(dialog, |office, call, index| dial::refused(office, call, index, status));
+            SipEvent::Refused {
+                dialog,
+                status,
+                response: _,
+            } => {
+                self.leg(dialog, |office, call, index| {
+                    dial::refused(office, call, index, status)
+                });
             }
             SipEvent::Reoffered { dialog, request } => {
                 if !self.office.dialogs.contains_key(&dialog) {
                     return self.office.sip.refuse_reoffer(self.office.now, dialog, 481);
                 }
-                self.leg(dialog, |office, call, index| offer::reoffered(office, call, index, request.body()));
+                self.leg(dialog, |office, call, index| {
+                    offer::reoffered(office, call, index, request.body())
+                });
             }
             SipEvent::Confirmed { dialog, sdp } => self.confirmed(dialog, sdp.as_deref()),
             SipEvent::HungUp { dialog, reason: _ } => self.leg(dialog, left),
@@ -121,9 +163,14 @@ impl Switch {
 
     /// Runs `work` on the leg of `dialog`; a dialog that belongs to no live call concerns nobody.
     fn leg(&mut self, dialog: DialogId, work: impl FnOnce(&mut Office, &mut Call, usize)) {
-        let Some((id, index)) = self.office.dialogs.get(&dialog).copied() else { return };
+        let Some((id, index)) = self.office.dialogs.get(&dialog).copied() else {
+            return;
+        };
         self.with(id, |office, call| {
-            let current = call.legs.get(index).is_some_and(|leg| leg.dialog == Some(dialog) && leg.is_live());
+            let current = call
+                .legs
+                .get(index)
+                .is_some_and(|leg| leg.dialog == Some(dialog) && leg.is_live());
             if current {
                 work(office, call, index);
             }
@@ -131,10 +178,16 @@ impl Switch {
     }
 
     fn confirmed(&mut self, dialog: DialogId, sdp: Option<&[u8]>) {
-        let Some(sdp) = sdp.filter(|sdp| !sdp.is_empty()) else { return };
+        let Some(sdp) = sdp.filter(|sdp| !sdp.is_empty()) else {
+            return;
+        };
         self.leg(dialog, |office, call, index| {
             if let Err(why) = offer::confirmed(office, call, index, sdp) {
-                end::end(office, call, Verdict::completed(format!("the answer in ACK was unusable: {why}")));
+                end::end(
+                    office,
+                    call,
+                    Verdict::completed(format!("the answer in ACK was unusable: {why}")),
+                );
             }
         });
     }
@@ -146,11 +199,19 @@ impl Switch {
             // RFC 3261 §11.2: what we are able to do, without asking who wants to know.
             Method::Options => admission::Answer {
                 status: 200,
-                headers: vec![("Accept", "application/sdp".to_owned()), ("Allow", sip::ALLOW.to_owned())],
+                headers: vec![
+                    ("Accept", "application/sdp".to_owned()),
+                    ("Allow", sip::ALLOW.to_owned()),
+                ],
             },
-            _ => admission::Answer { status: 405, headers: vec![("Allow", sip::ALLOW.to_owned())] },
+            _ => admission::Answer {
+                status: 405,
+                headers: vec![("Allow", sip::ALLOW.to_owned())],
+            },
         };
-        office.sip.respond(office.now, transaction, answer.status, &answer.headers);
+        office
+            .sip
+            .respond(office.now, transaction, answer.status, &answer.headers);
     }
 
     fn media(&mut self, event: media::Event) {
@@ -161,14 +222,19 @@ impl Switch {
             | media::Event::Silent { stream, .. }
             | media::Event::Closed { stream, .. } => *stream,
         };
-        let Some(id) = self.office.lines.get(&(stream.0 >> 8)).copied() else { return };
+        let Some(id) = self.office.lines.get(&(stream.0 >> 8)).copied() else {
+            return;
+        };
         let index = (stream.0 & 0xff) as usize;
         self.with(id, |office, call| stream_event(office, call, index, event));
     }
 
     fn verb(&mut self, id: CallId, verb: Verb) {
         if !self.calls.contains_key(&id) {
-            return self.office.out.push_back(Command::Resume { call: id, outcome: Outcome::Gone });
+            return self.office.out.push_back(Command::Resume {
+                call: id,
+                outcome: Outcome::Gone,
+            });
         }
         self.with(id, |office, call| script::verb(office, call, verb));
     }
@@ -178,8 +244,14 @@ impl Switch {
     }
 
     fn originate(&mut self, id: CallId, from: String, to: String) {
-        if self.office.stopping || self.calls.contains_key(&id) || self.calls.len() >= self.office.config.max_calls {
-            return self.office.warn(Some(id), "an originated call was refused: too many calls, or stopping");
+        if self.office.stopping
+            || self.calls.contains_key(&id)
+            || self.calls.len() >= self.office.config.max_calls
+        {
+            return self.office.warn(
+                Some(id),
+                "an originated call was refused: too many calls, or stopping",
+            );
         }
         let call = originate::start(&mut self.office, id, from, to);
         self.adopt(call);
@@ -267,15 +339,25 @@ fn stream_event(office: &mut Office, call: &mut Call, index: usize, event: media
 /// No sound for the configured time: the phone has vanished, so its leg ends as if it had hung up.
 fn silent(office: &mut Office, call: &mut Call, index: usize, for_ms: u64) {
     let why = format!("sent no audio for {} s", for_ms / 1_000);
-    let dialog = call.legs.get_mut(index).filter(|leg| leg.state == crate::call::LegState::Up).and_then(|leg| {
-        leg.diagnosis = Some(why.clone());
-        leg.dialog
-    });
+    let dialog = call
+        .legs
+        .get_mut(index)
+        .filter(|leg| leg.state == crate::call::LegState::Up)
+        .and_then(|leg| {
+            leg.diagnosis = Some(why.clone());
+            leg.dialog
+        });
     let Some(dialog) = dialog else { return };
-    office.sip.bye(office.now, dialog, Some(crate::cause::reason(408)));
+    office
+        .sip
+        .bye(office.now, dialog, Some(crate::cause::reason(408)));
     if index == call.subject {
         end::leg_ended(office, call, index);
-        return end::end(office, call, Verdict::completed(format!("the caller {why}")));
+        return end::end(
+            office,
+            call,
+            Verdict::completed(format!("the caller {why}")),
+        );
     }
     left(office, call, index);
 }
@@ -290,7 +372,11 @@ fn activity_due(office: &mut Office, call: &mut Call) {
         Activity::Originate { .. } => originate::timed_out(office, call),
         Activity::Failing => {
             let why = call.verdict_hint();
-            let verdict = if call.is_up() { Verdict::completed(why) } else { Verdict::refused(500, why) };
+            let verdict = if call.is_up() {
+                Verdict::completed(why)
+            } else {
+                Verdict::refused(500, why)
+            };
             end::end(office, call, verdict);
         }
         Activity::Idle | Activity::Play(_) | Activity::Echo | Activity::Ending => {}

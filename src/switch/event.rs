@@ -21,8 +21,13 @@ impl std::str::FromStr for CallId {
     type Err = UnknownCall;
 
     fn from_str(text: &str) -> Result<Self, UnknownCall> {
-        let digits = text.strip_prefix("cal_").filter(|d| d.len() == 16).ok_or(UnknownCall)?;
-        u64::from_str_radix(digits, 16).map(CallId).map_err(|_| UnknownCall)
+        let digits = text
+            .strip_prefix("cal_")
+            .filter(|d| d.len() == 16)
+            .ok_or(UnknownCall)?;
+        u64::from_str_radix(digits, 16)
+            .map(CallId)
+            .map_err(|_| UnknownCall)
     }
 }
 
@@ -55,7 +60,11 @@ pub enum Event {
     /// A script ended.
     ScriptEnded { call: CallId, end: ScriptEnd },
     /// An administrator wants `from` rung and then connected with `to`. The API chose the id with [`CallId::chosen`].
-    Originate { call: CallId, from: String, to: String },
+    Originate {
+        call: CallId,
+        from: String,
+        to: String,
+    },
     /// An administrator ends a call.
     HangUp { call: CallId },
     /// The program stops: no new calls, BYE to all legs.

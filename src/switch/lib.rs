@@ -30,7 +30,8 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 pub use verb::{
-    DialOptions, DialStatus, Dialed, Entry, GatherOptions, Outcome, ScriptEnd, SessionInfo, TargetSpec, Verb,
+    DialOptions, DialStatus, Dialed, Entry, GatherOptions, Outcome, ScriptEnd, SessionInfo,
+    TargetSpec, Verb,
 };
 
 /// The PBX. After every [`handle`](Switch::handle) and [`expire`](Switch::expire), [`poll`](Switch::poll)
@@ -56,7 +57,12 @@ pub struct Sizes {
 impl Switch {
     /// An empty PBX at `config.origin`.
     pub fn new(config: Config) -> Self {
-        Self { office: Office::new(config), calls: BTreeMap::new(), current: None, stopped_told: false }
+        Self {
+            office: Office::new(config),
+            calls: BTreeMap::new(),
+            current: None,
+            stopped_told: false,
+        }
     }
 
     /// Takes in one event.
@@ -73,7 +79,10 @@ impl Switch {
 
     /// The nearest timer: call [`expire`](Switch::expire) then.
     pub fn deadline(&self) -> Option<Instant> {
-        [self.office.sip.deadline(), self.office.timers.next()].into_iter().flatten().min()
+        [self.office.sip.deadline(), self.office.timers.next()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Runs every timer that is due.
@@ -92,15 +101,24 @@ impl Switch {
     /// How full the tables are: all zero when nothing goes on.
     pub fn sizes(&self) -> Sizes {
         let (transactions, dialogs) = self.office.sip.sizes();
-        Sizes { calls: self.calls.len(), dialogs, transactions, ports: self.office.ports.in_use() }
+        Sizes {
+            calls: self.calls.len(),
+            dialogs,
+            transactions,
+            ports: self.office.ports.in_use(),
+        }
     }
 
     /// Runs `work`; a panic ends the call it was about, and that call alone.
     fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
         self.current = None;
-        let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) else { return self.tell_stopped() };
+        let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) else {
+            return self.tell_stopped();
+        };
         let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-        let what = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let what = text
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
         let call = self.current.take();
         self.office.tell(Notice::Panicked { call, what });
         let Some(id) = call else { return };

@@ -36,7 +36,9 @@ pub enum TrunkState {
     Registering,
     Registered,
     /// The last attempt failed; `why` in words, with the status.
-    Failed { why: String },
+    Failed {
+        why: String,
+    },
 }
 
 /// Something a watcher may want to know.
@@ -44,17 +46,38 @@ pub enum TrunkState {
 pub enum Notice {
     /// A call started or changed.
     Call(LiveCall),
-    CallEnded { call: CallId, cause: String },
+    CallEnded {
+        call: CallId,
+        cause: String,
+    },
     Registered(Registration),
-    Unregistered { extension: String, binding: String },
-    Trunk { name: String, state: TrunkState },
-    TrunkGone { name: String },
+    Unregistered {
+        extension: String,
+        binding: String,
+    },
+    Trunk {
+        name: String,
+        state: TrunkState,
+    },
+    TrunkGone {
+        name: String,
+    },
     /// An emergency number was dialled.
-    Emergency { call: CallId, from: String, number: String },
+    Emergency {
+        call: CallId,
+        from: String,
+        number: String,
+    },
     /// Odd but lived with; for the log.
-    Warning { call: Option<CallId>, text: String },
+    Warning {
+        call: Option<CallId>,
+        text: String,
+    },
     /// The handling of one event panicked; the call it belonged to was torn down.
-    Panicked { call: Option<CallId>, what: String },
+    Panicked {
+        call: Option<CallId>,
+        what: String,
+    },
     /// After [`Event::Stop`](crate::Event::Stop): every call has ended and nothing is left to send.
     Stopped,
 }

@@ -90,7 +90,10 @@ impl Office {
     }
 
     pub(crate) fn warn(&mut self, call: Option<CallId>, text: impl Into<String>) {
-        self.tell(Notice::Warning { call, text: text.into() });
+        self.tell(Notice::Warning {
+            call,
+            text: text.into(),
+        });
     }
 
     pub(crate) fn media(&mut self, command: media::Command) {
@@ -102,11 +105,22 @@ impl Office {
     }
 
     /// Asks the resolver; the answer comes back as an event for `asker`.
-    pub(crate) fn resolve(&mut self, asker: Query, host: &str, port: Option<u16>, transport: Transport) {
+    pub(crate) fn resolve(
+        &mut self,
+        asker: Query,
+        host: &str,
+        port: Option<u16>,
+        transport: Transport,
+    ) {
         self.next_query += 1;
         let query = QueryId(self.next_query);
         self.queries.insert(query, asker);
-        self.out.push_back(Command::Resolve { query, host: host.to_owned(), port, transport });
+        self.out.push_back(Command::Resolve {
+            query,
+            host: host.to_owned(),
+            port,
+            transport,
+        });
     }
 
     pub(crate) fn new_call_id(&mut self) -> CallId {

@@ -17,9 +17,15 @@ impl Ports {
     /// All even ports from `min` whose odd neighbour is at most `max`.
     pub(crate) fn new(min: u16, max: u16) -> Self {
         let first = u32::from(min) + u32::from(min) % 2;
-        let free: VecDeque<u16> =
-            (first..u32::from(max)).step_by(2).filter_map(|port| u16::try_from(port).ok()).collect();
-        Self { total: free.len(), resting: VecDeque::new(), free }
+        let free: VecDeque<u16> = (first..u32::from(max))
+            .step_by(2)
+            .filter_map(|port| u16::try_from(port).ok())
+            .collect();
+        Self {
+            total: free.len(),
+            resting: VecDeque::new(),
+            free,
+        }
     }
 
     /// The port that was unused the longest, or `None` when all are taken.

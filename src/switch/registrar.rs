@@ -34,7 +34,11 @@ impl Binding {
         }
         let uri = Uri::parse(&self.kept.contact).ok()?;
         let remote = std::net::SocketAddr::new(uri.host.parse().ok()?, uri.port.unwrap_or(5060));
-        Some(Flow { remote, id: 0, ..self.flow })
+        Some(Flow {
+            remote,
+            id: 0,
+            ..self.flow
+        })
     }
 }
 
@@ -52,7 +56,8 @@ impl Registrar {
 
     /// Whether a phone of `extension` is registered from exactly where `flow` comes from.
     pub(crate) fn knows(&self, extension: &str, flow: &Flow) -> bool {
-        self.bindings(extension).any(|b| b.flow.remote == flow.remote && b.flow.transport == flow.transport)
+        self.bindings(extension)
+            .any(|b| b.flow.remote == flow.remote && b.flow.transport == flow.transport)
     }
 }
 
@@ -64,7 +69,9 @@ struct Wish {
 
 /// A REGISTER arrived.
 pub(crate) fn register(office: &mut Office, request: &Message, flow: Flow) -> Answer {
-    let Some(extension) = request.to().and_then(|to| to.uri.user) else { return Answer::status(400) };
+    let Some(extension) = request.to().and_then(|to| to.uri.user) else {
+        return Answer::status(400);
+    };
     let user = match admission::authenticate(office, request) {
         Ok(user) => user,
         Err(answer) => return answer,
@@ -73,7 +80,9 @@ pub(crate) fn register(office: &mut Office, request: &Message, flow: Flow) -> An
     if user != extension {
         return Answer::status(403);
     }
-    let Some((cseq, _)) = request.cseq() else { return Answer::status(400) };
+    let Some((cseq, _)) = request.cseq() else {
+        return Answer::status(400);
+    };
     let call_id = request.call_id().unwrap_or_default().into_owned();
     if request.contact_is_star() {
         // RFC 3261 §10.2.2: "*" only with Expires: 0 and alone.
@@ -92,7 +101,13 @@ pub(crate) fn register(office: &mut Office, request: &Message, flow: Flow) -> An
     };
     // RFC 3261 §10.3 step 7: all or nothing.
     for wish in &wishes {
-        if older(office, &extension, Some(&binding_of(&wish.contact)), &call_id, cseq) {
+        if older(
+            office,
+            &extension,
+            Some(&binding_of(&wish.contact)),
+            &call_id,
+            cseq,
+        ) {
             return Answer::status(500);
         }
     }
@@ -104,7 +119,12 @@ pub(crate) fn register(office: &mut Office, request: &Message, flow: Flow) -> An
             source: flow.remote.to_string(),
             local: flow.local.to_string(),
             transport: flow.transport.as_str().to_owned(),
-            user_agent: request.header(sip::HeaderId::UserAgent).unwrap_or_default().chars().take(200).collect(),
+            user_agent: request
+                .header(sip::HeaderId::UserAgent)
+                .unwrap_or_default()
+                .chars()
+                .take(200)
+                .collect(),
             call_id: call_id.clone(),
             cseq,
             expires_at_ms: office.wall(office.now) + i64::from(wish.seconds) * 1_000,
@@ -116,21 +136,33 @@ pub(crate) fn register(office: &mut Office, request: &Message, flow: Flow) -> An
 
 fn wishes(request: &Message) -> Result<Vec<Wish>, Answer> {
     let contacts = request.contacts();
-    if contacts.len() > MAX_CONTACTS || contacts.len() != request.values(sip::HeaderId::Contact).count() {
+    if contacts.len() > MAX_CONTACTS
+        || contacts.len() != request.values(sip::HeaderId::Contact).count()
+    {
         return Err(Answer::status(400));
     }
     let mut wishes = Vec::new();
     for contact in contacts {
-        let asked = contact.expires().or(request.expires()).unwrap_or(DEFAULT_EXPIRES);
+        let asked = contact
+            .expires()
+            .or(request.expires())
+            .unwrap_or(DEFAULT_EXPIRES);
         // RFC 3261 §10.3 step 7 / §21.4.17.
         if (1..MIN_EXPIRES).contains(&asked) {
             let header = ("Min-Expires", MIN_EXPIRES.to_string());
-            return Err(Answer { status: 423, headers: vec![header] });
+            return Err(Answer {
+                status: 423,
+                headers: vec![header],
+            });
         }
-        if !matches!(contact.uri.scheme.as_str(), "sip" | "sips") || contact.uri_text.len() > 1_000 {
+        if !matches!(contact.uri.scheme.as_str(), "sip" | "sips") || contact.uri_text.len() > 1_000
+        {
             return Err(Answer::status(400));
         }
-        wishes.push(Wish { contact, seconds: asked.min(MAX_EXPIRES) });
+        wishes.push(Wish {
+            contact,
+            seconds: asked.min(MAX_EXPIRES),
+        });
     }
     Ok(wishes)
 }
@@ -144,7 +176,13 @@ fn binding_of(contact: &NameAddr) -> String {
 }
 
 /// RFC 3261 §10.3 step 7: a request of the same Call-ID with a CSeq that is not higher is out of order.
-fn older(office: &Office, extension: &str, binding: Option<&str>, call_id: &str, cseq: u32) -> bool {
+fn older(
+    office: &Office,
+    extension: &str,
+    binding: Option<&str>,
+    call_id: &str,
+    cseq: u32,
+) -> bool {
     office
         .registrar
         .bindings(extension)
@@ -153,31 +191,57 @@ fn older(office: &Office, extension: &str, binding: Option<&str>, call_id: &str,
 }
 
 fn bind(office: &mut Office, kept: Registration, flow: Flow, seconds: u32) {
-    let limit = office.directory.extensions.get(&kept.extension).map_or(1, |e| usize::from(e.max_contacts));
-    let list = office.registrar.extensions.entry(kept.extension.clone()).or_default();
+    let limit = office
+        .directory
+        .extensions
+        .get(&kept.extension)
+        .map_or(1, |e| usize::from(e.max_contacts));
+    let list = office
+        .registrar
+        .extensions
+        .entry(kept.extension.clone())
+        .or_default();
     list.retain(|b| b.kept.binding != kept.binding);
     if seconds == 0 {
         let (extension, binding) = (kept.extension, kept.binding);
         return forget(office, extension, binding);
     }
-    let over = if list.len() >= limit { Some(list.remove(0)) } else { None };
+    let over = if list.len() >= limit {
+        Some(list.remove(0))
+    } else {
+        None
+    };
     let expires = office.now + Duration::from_secs(u64::from(seconds));
-    list.push(Binding { kept: kept.clone(), flow, expires });
+    list.push(Binding {
+        kept: kept.clone(),
+        flow,
+        expires,
+    });
     if let Some(oldest) = over {
         forget(office, oldest.kept.extension, oldest.kept.binding);
     }
-    office.out.push_back(Command::KeepRegistration(kept.clone()));
+    office
+        .out
+        .push_back(Command::KeepRegistration(kept.clone()));
     office.tell(Notice::Registered(kept));
     rearm(office);
 }
 
 fn forget(office: &mut Office, extension: String, binding: String) {
-    office.out.push_back(Command::DropRegistration { extension: extension.clone(), binding: binding.clone() });
+    office.out.push_back(Command::DropRegistration {
+        extension: extension.clone(),
+        binding: binding.clone(),
+    });
     office.tell(Notice::Unregistered { extension, binding });
 }
 
 fn remove_all(office: &mut Office, extension: &str) {
-    for binding in office.registrar.extensions.remove(extension).unwrap_or_default() {
+    for binding in office
+        .registrar
+        .extensions
+        .remove(extension)
+        .unwrap_or_default()
+    {
         forget(office, binding.kept.extension, binding.kept.binding);
     }
 }
@@ -188,7 +252,10 @@ fn granted(office: &Office, extension: &str) -> Answer {
         let left = b.expires.saturating_duration_since(office.now).as_secs();
         ("Contact", format!("<{}>;expires={left}", b.kept.contact))
     };
-    Answer { status: 200, headers: office.registrar.bindings(extension).map(contact).collect() }
+    Answer {
+        status: 200,
+        headers: office.registrar.bindings(extension).map(contact).collect(),
+    }
 }
 
 /// Removes what has expired and sets the timer for the next.
@@ -196,11 +263,16 @@ pub(crate) fn sweep(office: &mut Office) {
     let now = office.now;
     let mut gone = Vec::new();
     for list in office.registrar.extensions.values_mut() {
-        let (dead, live) = std::mem::take(list).into_iter().partition(|b| b.expires <= now);
+        let (dead, live) = std::mem::take(list)
+            .into_iter()
+            .partition(|b| b.expires <= now);
         *list = live;
         gone.extend::<Vec<Binding>>(dead);
     }
-    office.registrar.extensions.retain(|_, list| !list.is_empty());
+    office
+        .registrar
+        .extensions
+        .retain(|_, list| !list.is_empty());
     for binding in gone {
         forget(office, binding.kept.extension, binding.kept.binding);
     }
@@ -209,7 +281,13 @@ pub(crate) fn sweep(office: &mut Office) {
 
 fn rearm(office: &mut Office) {
     office.timers.cancel(office.registrar.timer.take());
-    let next = office.registrar.extensions.values().flatten().map(|b| b.expires).min();
+    let next = office
+        .registrar
+        .extensions
+        .values()
+        .flatten()
+        .map(|b| b.expires)
+        .min();
     office.registrar.timer = next.map(|at| office.timers.arm(at, Timer::Registrations));
 }
 
@@ -219,13 +297,28 @@ pub(crate) fn restore(office: &mut Office, registrations: Vec<Registration>) {
         let left = kept.expires_at_ms - office.wall(office.now);
         let flow = (|| {
             let (local, remote) = (kept.local.parse().ok()?, kept.source.parse().ok()?);
-            Some(Flow { transport: kept.transport.parse().ok()?, local, remote, id: 0 })
+            Some(Flow {
+                transport: kept.transport.parse().ok()?,
+                local,
+                remote,
+                id: 0,
+            })
         })();
-        let (Some(flow), Ok(left @ 1..)) = (flow, u64::try_from(left)) else { continue };
+        let (Some(flow), Ok(left @ 1..)) = (flow, u64::try_from(left)) else {
+            continue;
+        };
         let expires = office.now + Duration::from_millis(left);
         office.tell(Notice::Registered(kept.clone()));
-        let list = office.registrar.extensions.entry(kept.extension.clone()).or_default();
-        list.push(Binding { kept, flow, expires });
+        let list = office
+            .registrar
+            .extensions
+            .entry(kept.extension.clone())
+            .or_default();
+        list.push(Binding {
+            kept,
+            flow,
+            expires,
+        });
     }
     rearm(office);
 }
@@ -233,8 +326,13 @@ pub(crate) fn restore(office: &mut Office, registrations: Vec<Registration>) {
 /// Extensions that are no longer configured lose their registrations.
 pub(crate) fn directory_changed(office: &mut Office) {
     let known = std::sync::Arc::clone(&office.directory);
-    let gone: Vec<String> =
-        office.registrar.extensions.keys().filter(|n| !known.extensions.contains_key(*n)).cloned().collect();
+    let gone: Vec<String> = office
+        .registrar
+        .extensions
+        .keys()
+        .filter(|n| !known.extensions.contains_key(*n))
+        .cloned()
+        .collect();
     for extension in gone {
         remove_all(office, &extension);
     }

@@ -21,7 +21,11 @@ pub(crate) struct Branch {
 }
 
 /// Everybody that `spec` means; `Err`: the status that says why nobody can be rung.
-pub(crate) fn branches(office: &Office, call: &Call, spec: &TargetSpec) -> Result<Vec<Branch>, u16> {
+pub(crate) fn branches(
+    office: &Office,
+    call: &Call,
+    spec: &TargetSpec,
+) -> Result<Vec<Branch>, u16> {
     match spec {
         TargetSpec::Extension(number) => phones(office, number),
         TargetSpec::Trunk { name, number } => trunk(office, call, name, number),
@@ -30,7 +34,10 @@ pub(crate) fn branches(office: &Office, call: &Call, spec: &TargetSpec) -> Resul
 
 fn phones(office: &Office, number: &str) -> Result<Vec<Branch>, u16> {
     let extension = office.directory.extensions.get(number).ok_or(404u16)?;
-    let party = Party { number: number.to_owned(), trunk: None };
+    let party = Party {
+        number: number.to_owned(),
+        trunk: None,
+    };
     let branches: Vec<Branch> = office
         .registrar
         .bindings(number)
@@ -44,7 +51,11 @@ fn phones(office: &Office, number: &str) -> Result<Vec<Branch>, u16> {
         })
         .collect();
     // RFC 3261 §21.4.18: the user is known and not logged in anywhere.
-    if branches.is_empty() { Err(480) } else { Ok(branches) }
+    if branches.is_empty() {
+        Err(480)
+    } else {
+        Ok(branches)
+    }
 }
 
 fn trunk(office: &Office, call: &Call, name: &str, number: &str) -> Result<Vec<Branch>, u16> {
@@ -58,7 +69,10 @@ fn trunk(office: &Office, call: &Call, name: &str, number: &str) -> Result<Vec<B
     }
     let transport = transport(trunk.transport);
     Ok(vec![Branch {
-        party: Party { number: number.to_owned(), trunk: Some(name.to_owned()) },
+        party: Party {
+            number: number.to_owned(),
+            trunk: Some(name.to_owned()),
+        },
         codecs: codecs(&trunk.codecs),
         flow: None,
         fallback: None,
@@ -89,7 +103,12 @@ pub(crate) fn codecs(configured: &[directory::Codec]) -> Vec<media::Codec> {
 
 /// The Request-URI of a trunk's leg over `flow`; a phone's leg keeps its own.
 pub(crate) fn request_uri(office: &Office, leg: &Leg, flow: &Flow) -> String {
-    let Some(trunk) = leg.party.trunk.as_ref().and_then(|name| office.directory.trunks.get(name)) else {
+    let Some(trunk) = leg
+        .party
+        .trunk
+        .as_ref()
+        .and_then(|name| office.directory.trunks.get(name))
+    else {
         return leg.uri.clone();
     };
     // The provider's own name is what it routes by; the address behind it is only the way there.
@@ -98,13 +117,19 @@ pub(crate) fn request_uri(office: &Office, leg: &Leg, flow: &Flow) -> String {
         Err(_) if trunk.host.contains('/') => bracketed(flow.remote.ip()),
         Err(_) => trunk.host.clone(),
     };
-    let port = trunk.port.map(|port| format!(":{port}")).unwrap_or_default();
+    let port = trunk
+        .port
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
     let transport = match flow.transport {
         Transport::Udp => "",
         Transport::Tcp => ";transport=tcp",
         Transport::Tls => ";transport=tls",
     };
-    format!("sip:{}@{host}{port}{transport}", user_part(&leg.party.number))
+    format!(
+        "sip:{}@{host}{port}{transport}",
+        user_part(&leg.party.number)
+    )
 }
 
 /// The trunk's account, for the provider's challenge.
@@ -118,14 +143,26 @@ pub(crate) fn login(office: &Office, leg: &Leg) -> Option<Login> {
 /// `"name" <sip:number@us>`, with what a caller may have put into its name made harmless.
 pub(crate) fn name_addr(office: &Office, flow: &Flow, name: &str, number: &str) -> String {
     let uri = format!("<sip:{}@{}>", user_part(number), office.host_for(flow));
-    let plain: String =
-        name.chars().filter(|c| !c.is_control()).take(100).flat_map(|c| escape(c).into_iter().flatten()).collect();
-    if plain.is_empty() { uri } else { format!("\"{plain}\" {uri}") }
+    let plain: String = name
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(100)
+        .flat_map(|c| escape(c).into_iter().flatten())
+        .collect();
+    if plain.is_empty() {
+        uri
+    } else {
+        format!("\"{plain}\" {uri}")
+    }
 }
 
 /// RFC 3261 §25.1 `quoted-pair`.
 fn escape(c: char) -> [Option<char>; 2] {
-    if matches!(c, '"' | '\\') { [Some('\\'), Some(c)] } else { [Some(c), None] }
+    if matches!(c, '"' | '\\') {
+        [Some('\\'), Some(c)]
+    } else {
+        [Some(c), None]
+    }
 }
 
 /// RFC 3261 §25.1 `user`: everything that is not unreserved is percent-encoded.

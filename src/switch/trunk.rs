@@ -45,17 +45,26 @@ impl Trunks {
         let belongs = |line: &Line| {
             let trunk = &line.trunk;
             let address = line.addresses.iter().any(|a| a.to_canonical() == ip);
-            let network = trunk.auth == TrunkAuth::Address && Network::parse(&trunk.host).is_some_and(|n| n.contains(ip));
+            let network = trunk.auth == TrunkAuth::Address
+                && Network::parse(&trunk.host).is_some_and(|n| n.contains(ip));
             let strict = trunk.match_port && flow.transport == Transport::Udp;
             let port = !strict || flow.remote.port() == trunk.port.unwrap_or(5060);
             (address || network) && port
         };
         let names = directory.trunk_order.iter();
-        names.filter(|name| self.lines.get(*name).is_some_and(belongs)).cloned().next()
+        names
+            .filter(|name| self.lines.get(*name).is_some_and(belongs))
+            .cloned()
+            .next()
     }
 
     /// The extension that `number` leads to on `trunk`; a leading `+` more or less makes no difference.
-    pub(crate) fn extension_of(&self, directory: &Directory, trunk: &str, number: &str) -> Option<String> {
+    pub(crate) fn extension_of(
+        &self,
+        directory: &Directory,
+        trunk: &str,
+        number: &str,
+    ) -> Option<String> {
         let bare = number.trim_start_matches('+');
         let found = directory
             .inbound_extension(trunk, number)
@@ -68,8 +77,13 @@ impl Trunks {
 /// The configuration was saved: starts what is new or changed, ends what is gone.
 pub(crate) fn directory_changed(office: &mut Office) {
     let directory = Arc::clone(&office.directory);
-    let gone: Vec<String> =
-        office.trunks.lines.keys().filter(|name| !directory.trunks.contains_key(*name)).cloned().collect();
+    let gone: Vec<String> = office
+        .trunks
+        .lines
+        .keys()
+        .filter(|name| !directory.trunks.contains_key(*name))
+        .cloned()
+        .collect();
     for name in gone {
         unregister(office, &name);
         office.tell(Notice::TrunkGone { name });
@@ -93,16 +107,24 @@ pub(crate) fn directory_changed(office: &mut Office) {
             password,
         };
         office.trunks.lines.insert(name.clone(), line);
-        let state =
-            if trunk.auth == TrunkAuth::Address { TrunkState::Static } else { TrunkState::Registering };
-        office.tell(Notice::Trunk { name: name.clone(), state });
+        let state = if trunk.auth == TrunkAuth::Address {
+            TrunkState::Static
+        } else {
+            TrunkState::Registering
+        };
+        office.tell(Notice::Trunk {
+            name: name.clone(),
+            state,
+        });
         due(office, name);
     }
 }
 
 /// Removes a line; a provider that knows us is told (RFC 3261 §10.2.2).
 fn unregister(office: &mut Office, name: &str) {
-    let Some(line) = office.trunks.lines.get_mut(name) else { return };
+    let Some(line) = office.trunks.lines.get_mut(name) else {
+        return;
+    };
     let timer = line.timer.take();
     let registered = line.failures == 0 && line.call_id.is_some();
     office.timers.cancel(timer);
@@ -122,17 +144,26 @@ pub(crate) fn stop(office: &mut Office) {
 
 /// It is time to look the trunk's name up (and then, where it registers, to register).
 pub(crate) fn due(office: &mut Office, name: &str) {
-    let Some(line) = office.trunks.lines.get(name) else { return };
+    let Some(line) = office.trunks.lines.get(name) else {
+        return;
+    };
     let trunk = Arc::clone(&line.trunk);
     if trunk.auth == TrunkAuth::Address && Network::parse(&trunk.host).is_some() {
         return;
     }
-    office.resolve(Query::Trunk(name.to_owned()), &trunk.host, trunk.port, target::transport(trunk.transport));
+    office.resolve(
+        Query::Trunk(name.to_owned()),
+        &trunk.host,
+        trunk.port,
+        target::transport(trunk.transport),
+    );
 }
 
 /// The resolver answered.
 pub(crate) fn resolved(office: &mut Office, name: &str, flows: Vec<Flow>) {
-    let Some(line) = office.trunks.lines.get_mut(name) else { return };
+    let Some(line) = office.trunks.lines.get_mut(name) else {
+        return;
+    };
     if !flows.is_empty() {
         line.addresses = flows.iter().map(|flow| flow.remote.ip()).collect();
     }
@@ -159,14 +190,30 @@ fn retry(office: &mut Office, name: &str, after: Duration) {
 
 /// Sends a REGISTER for `expires` seconds.
 fn register(office: &mut Office, name: &str, expires: u32) {
-    let Some(line) = office.trunks.lines.get(name) else { return };
-    let (Some(flow), Some(user)) = (line.flow, line.trunk.username.clone()) else { return };
-    let host = line.trunk.host.parse::<IpAddr>().map_or_else(|_| line.trunk.host.clone(), bracketed);
+    let Some(line) = office.trunks.lines.get(name) else {
+        return;
+    };
+    let (Some(flow), Some(user)) = (line.flow, line.trunk.username.clone()) else {
+        return;
+    };
+    let host = line
+        .trunk
+        .host
+        .parse::<IpAddr>()
+        .map_or_else(|_| line.trunk.host.clone(), bracketed);
     let port = line.trunk.port.map(|p| format!(":{p}")).unwrap_or_default();
     let user_part = target::user_part(&user);
     let aor = format!("<sip:{user_part}@{host}{port}>");
-    let transport = if flow.transport == Transport::Udp { String::new() } else { format!(";transport={}", flow.transport.as_str()) };
-    let contact = format!("<sip:{user_part}@{}:{}{transport}>;expires={expires}", office.host_for(&flow), flow.local.port());
+    let transport = if flow.transport == Transport::Udp {
+        String::new()
+    } else {
+        format!(";transport={}", flow.transport.as_str())
+    };
+    let contact = format!(
+        "<sip:{user_part}@{}:{}{transport}>;expires={expires}",
+        office.host_for(&flow),
+        flow.local.port()
+    );
     let request = OutRequest {
         flow,
         method: "REGISTER".to_owned(),
@@ -175,9 +222,15 @@ fn register(office: &mut Office, name: &str, expires: u32) {
         from: aor,
         call_id: line.call_id.clone(),
         cseq: (line.cseq > 0).then_some(line.cseq + 1),
-        headers: vec![("Contact".to_owned(), contact), ("Expires".to_owned(), expires.to_string())],
+        headers: vec![
+            ("Contact".to_owned(), contact),
+            ("Expires".to_owned(), expires.to_string()),
+        ],
         body: None,
-        credentials: line.password.clone().map(|password| Login { username: user, password }),
+        credentials: line.password.clone().map(|password| Login {
+            username: user,
+            password,
+        }),
     };
     let transaction = office.sip.request(office.now, request);
     if expires > 0 {
@@ -186,9 +239,18 @@ fn register(office: &mut Office, name: &str, expires: u32) {
 }
 
 /// The provider answered a REGISTER. `false`: the transaction is none of ours.
-pub(crate) fn response(office: &mut Office, transaction: TransactionId, status: u16, response: Option<&Message>) -> bool {
-    let Some(name) = office.trunks.pending.remove(&transaction) else { return false };
-    let Some(line) = office.trunks.lines.get_mut(&name) else { return true };
+pub(crate) fn response(
+    office: &mut Office,
+    transaction: TransactionId,
+    status: u16,
+    response: Option<&Message>,
+) -> bool {
+    let Some(name) = office.trunks.pending.remove(&transaction) else {
+        return false;
+    };
+    let Some(line) = office.trunks.lines.get_mut(&name) else {
+        return true;
+    };
     // RFC 3261 §10.2: all registrations of one line share a Call-ID and count CSeq up.
     if let Some(message) = response {
         line.call_id = message.call_id().map(|id| id.into_owned());
@@ -197,13 +259,24 @@ pub(crate) fn response(office: &mut Office, transaction: TransactionId, status: 
     match status {
         200..=299 => {
             line.failures = 0;
-            let granted = response.and_then(granted).unwrap_or(line.expires).clamp(10, 3_600);
-            office.tell(Notice::Trunk { name: name.clone(), state: TrunkState::Registered });
-            retry(office, &name, Duration::from_secs(u64::from(granted) * 4 / 5));
+            let granted = response
+                .and_then(granted)
+                .unwrap_or(line.expires)
+                .clamp(10, 3_600);
+            office.tell(Notice::Trunk {
+                name: name.clone(),
+                state: TrunkState::Registered,
+            });
+            retry(
+                office,
+                &name,
+                Duration::from_secs(u64::from(granted) * 4 / 5),
+            );
         }
         423 => {
             // RFC 3261 §10.2.8: ask again for as long as the provider wants.
-            let minimum = response.and_then(|m| m.header(HeaderId::MinExpires)?.trim().parse().ok());
+            let minimum =
+                response.and_then(|m| m.header(HeaderId::MinExpires)?.trim().parse().ok());
             line.expires = minimum.unwrap_or(3_600u32).clamp(EXPIRES, 86_400);
             let expires = line.expires;
             if line.failures == 0 {
@@ -213,20 +286,34 @@ pub(crate) fn response(office: &mut Office, transaction: TransactionId, status: 
                 failed(office, &name, "423 Interval Too Brief".to_owned());
             }
         }
-        code => failed(office, &name, format!("{code} {}", sip::reason_phrase(code))),
+        code => failed(
+            office,
+            &name,
+            format!("{code} {}", sip::reason_phrase(code)),
+        ),
     }
     true
 }
 
 /// What the provider granted, seconds: our Contact's parameter, else the Expires header (RFC 3261 §10.2.4).
 fn granted(response: &Message) -> Option<u32> {
-    response.contact().and_then(|contact| contact.expires()).or(response.expires())
+    response
+        .contact()
+        .and_then(|contact| contact.expires())
+        .or(response.expires())
 }
 
 fn failed(office: &mut Office, name: &str, why: String) {
-    let Some(line) = office.trunks.lines.get_mut(name) else { return };
+    let Some(line) = office.trunks.lines.get_mut(name) else {
+        return;
+    };
     line.failures = line.failures.saturating_add(1);
-    let seconds = FIRST_RETRY_S.saturating_mul(1 << line.failures.min(10).saturating_sub(1)).min(LAST_RETRY_S);
-    office.tell(Notice::Trunk { name: name.to_owned(), state: TrunkState::Failed { why } });
+    let seconds = FIRST_RETRY_S
+        .saturating_mul(1 << line.failures.min(10).saturating_sub(1))
+        .min(LAST_RETRY_S);
+    office.tell(Notice::Trunk {
+        name: name.to_owned(),
+        state: TrunkState::Failed { why },
+    });
     retry(office, name, Duration::from_secs(seconds));
 }

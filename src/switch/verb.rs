@@ -93,16 +93,29 @@ pub enum Verb {
     /// 183 with our ringback tone to the caller.
     Progress,
     /// Ends an unanswered call with this final status (400 to 699); an answered one with BYE.
-    Reject { code: u16 },
+    Reject {
+        code: u16,
+    },
     Hangup,
-    Wait { time: Duration },
+    Wait {
+        time: Duration,
+    },
     /// Files under `sounds/`, without extension, one after the other.
-    Play { prompts: Vec<String> },
+    Play {
+        prompts: Vec<String>,
+    },
     Gather(GatherOptions),
-    Dial { targets: Vec<TargetSpec>, options: DialOptions, caller_id: String },
+    Dial {
+        targets: Vec<TargetSpec>,
+        options: DialOptions,
+        caller_id: String,
+    },
     /// The caller hears itself until it hangs up.
     Echo,
-    Tag { key: String, value: String },
+    Tag {
+        key: String,
+        value: String,
+    },
 }
 
 /// How a `dial` ended.
@@ -152,8 +165,13 @@ pub enum Outcome {
     /// Nothing to tell.
     Done,
     /// `finished` is false when a prompt could not be played.
-    Played { finished: bool },
-    Gathered { digits: String, timed_out: bool },
+    Played {
+        finished: bool,
+    },
+    Gathered {
+        digits: String,
+        timed_out: bool,
+    },
     Dialed(Dialed),
     /// The script made a mistake (an unknown extension, a code out of range): thrown at the verb's line.
     Invalid(String),

@@ -16,10 +16,18 @@ pub(crate) fn ring(office: &mut Office, call: &mut Call) {
 }
 
 /// 183 with our SDP, so that the caller hears us before the answer; nothing when it already does.
-pub(crate) fn early(office: &mut Office, call: &mut Call, prefer: Option<media::Codec>) -> Result<(), MediaTrouble> {
+pub(crate) fn early(
+    office: &mut Office,
+    call: &mut Call,
+    prefer: Option<media::Codec>,
+) -> Result<(), MediaTrouble> {
     let stream = call.stream(call.subject);
-    let Some(leg) = call.subject() else { return Ok(()) };
-    let (LegState::Ringing, Some(dialog)) = (leg.state, leg.dialog) else { return Ok(()) };
+    let Some(leg) = call.subject() else {
+        return Ok(());
+    };
+    let (LegState::Ringing, Some(dialog)) = (leg.state, leg.dialog) else {
+        return Ok(());
+    };
     let sdp = subject_sdp(office, call, prefer)?;
     office.sip.ring(office.now, dialog, 183, Some(&sdp));
     if let Some(leg) = call.subject() {
@@ -30,10 +38,19 @@ pub(crate) fn early(office: &mut Office, call: &mut Call, prefer: Option<media::
 }
 
 /// 200 to the caller; nothing when it is up. `prefer` is put first when the caller offered it.
-pub(crate) fn answer(office: &mut Office, call: &mut Call, prefer: Option<media::Codec>) -> Result<(), MediaTrouble> {
+pub(crate) fn answer(
+    office: &mut Office,
+    call: &mut Call,
+    prefer: Option<media::Codec>,
+) -> Result<(), MediaTrouble> {
     let stream = call.stream(call.subject);
-    let Some(leg) = call.subject() else { return Ok(()) };
-    let Some(dialog) = leg.dialog.filter(|_| matches!(leg.state, LegState::Ringing | LegState::Early)) else {
+    let Some(leg) = call.subject() else {
+        return Ok(());
+    };
+    let Some(dialog) = leg
+        .dialog
+        .filter(|_| matches!(leg.state, LegState::Ringing | LegState::Early))
+    else {
         return Ok(());
     };
     let sdp = subject_sdp(office, call, prefer)?;
@@ -48,9 +65,15 @@ pub(crate) fn answer(office: &mut Office, call: &mut Call, prefer: Option<media:
 }
 
 /// The answer to the caller's offer (the same one again after early media), or our offer when it sent none.
-fn subject_sdp(office: &mut Office, call: &mut Call, prefer: Option<media::Codec>) -> Result<Vec<u8>, MediaTrouble> {
+fn subject_sdp(
+    office: &mut Office,
+    call: &mut Call,
+    prefer: Option<media::Codec>,
+) -> Result<Vec<u8>, MediaTrouble> {
     let stream = call.stream(call.subject);
-    let Some(leg) = call.subject() else { return Err(MediaTrouble::NoPort) };
+    let Some(leg) = call.subject() else {
+        return Err(MediaTrouble::NoPort);
+    };
     let settled = leg.negotiated.as_ref().map(|n| n.codec);
     if let Some(codec) = settled {
         // RFC 3261 §13.2.1: the answer in the 200 repeats the one of the reliable or unreliable 183.
@@ -70,14 +93,17 @@ fn subject_sdp(office: &mut Office, call: &mut Call, prefer: Option<media::Codec
         let codec = local.codecs.remove(at);
         local.codecs.insert(0, codec);
     }
-    let (sdp, negotiated) = media::sdp::answer(&local, &leg.offered).map_err(|e| sdp_trouble(&e))?;
+    let (sdp, negotiated) =
+        media::sdp::answer(&local, &leg.offered).map_err(|e| sdp_trouble(&e))?;
     leg.settle(office, stream, negotiated);
     Ok(sdp)
 }
 
 /// Whether the caller's offer has a codec in common with what it may use; told before anybody is rung.
 pub(crate) fn check_offer(call: &mut Call) -> Result<(), MediaTrouble> {
-    let Some(leg) = call.subject() else { return Ok(()) };
+    let Some(leg) = call.subject() else {
+        return Ok(());
+    };
     if leg.offered.is_empty() {
         return Ok(());
     }
@@ -88,5 +114,7 @@ pub(crate) fn check_offer(call: &mut Call) -> Result<(), MediaTrouble> {
         version: 1,
         direction: media::Direction::SendRecv,
     };
-    media::sdp::answer(&local, &leg.offered).map(|_| ()).map_err(|e| sdp_trouble(&e))
+    media::sdp::answer(&local, &leg.offered)
+        .map(|_| ())
+        .map_err(|e| sdp_trouble(&e))
 }

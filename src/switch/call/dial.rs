@@ -1,7 +1,9 @@
 //! `dial`: rings one or many parties at once; the first to answer wins, the others are cancelled.
 
 use super::leg::sdp_trouble;
-use super::{Activity, Call, Leg, LegState, MAX_LEGS, Script, answer, emergency, end, originate, play, talk};
+use super::{
+    Activity, Call, Leg, LegState, MAX_LEGS, Script, answer, emergency, end, originate, play, talk,
+};
 use crate::cause::{self, Verdict};
 use crate::office::{Office, Query};
 use crate::target::{self, Branch};
@@ -33,8 +35,14 @@ pub(crate) fn start(
     caller_id: String,
 ) {
     let caller_id = options.caller_id.clone().unwrap_or(caller_id);
-    let mut dial =
-        Dial { branches: Vec::new(), since: office.now, best: 0, caller_id, ringing: false, options };
+    let mut dial = Dial {
+        branches: Vec::new(),
+        since: office.now,
+        best: 0,
+        caller_id,
+        ringing: false,
+        options,
+    };
     let mut branches = Vec::new();
     for spec in &targets {
         match target::branches(office, call, spec) {
@@ -42,7 +50,8 @@ pub(crate) fn start(
             Err(code) => dial.best = cause::better(dial.best, code),
         }
     }
-    if let Some(TargetSpec::Extension(number) | TargetSpec::Trunk { number, .. }) = targets.first() {
+    if let Some(TargetSpec::Extension(number) | TargetSpec::Trunk { number, .. }) = targets.first()
+    {
         call.to.clone_from(number);
     }
     let timeout = dial.options.timeout;
@@ -67,7 +76,9 @@ pub(crate) fn add(office: &mut Office, call: &mut Call, branch: Branch) {
     leg.uri = branch.uri;
     leg.alternatives.extend(branch.fallback);
     call.legs.push(leg);
-    if let Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches, .. } = &mut call.activity {
+    if let Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches, .. } =
+        &mut call.activity
+    {
         branches.push(index);
     }
     match branch.flow {
@@ -81,7 +92,13 @@ pub(crate) fn add(office: &mut Office, call: &mut Call, branch: Branch) {
 
 /// The resolver answered for leg `index`.
 pub(crate) fn resolved(office: &mut Office, call: &mut Call, index: usize, mut flows: Vec<Flow>) {
-    let Some(leg) = call.legs.get_mut(index).filter(|leg| leg.state == LegState::Resolving) else { return };
+    let Some(leg) = call
+        .legs
+        .get_mut(index)
+        .filter(|leg| leg.state == LegState::Resolving)
+    else {
+        return;
+    };
     if flows.is_empty() {
         leg.diagnosis = Some("its host name leads nowhere".to_owned());
         return refused(office, call, index, 503);
@@ -99,8 +116,14 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
         _ => call.session.dialed.clone(),
     };
     let name = call.from_name.clone();
-    let prefer = call.legs.get(call.subject).and_then(|leg| leg.negotiated.as_ref()).map(|n| n.codec);
-    let Some(leg) = call.legs.get_mut(index) else { return };
+    let prefer = call
+        .legs
+        .get(call.subject)
+        .and_then(|leg| leg.negotiated.as_ref())
+        .map(|n| n.codec);
+    let Some(leg) = call.legs.get_mut(index) else {
+        return;
+    };
     leg.flow = Some(flow);
     leg.state = LegState::Ringing;
     if let Some(codec) = prefer
@@ -137,7 +160,9 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
 
 /// A 101 to 199 of leg `index`.
 pub(crate) fn ringing(office: &mut Office, call: &mut Call, index: usize, response: &Message) {
-    let Activity::Dial(dial) = &mut call.activity else { return };
+    let Activity::Dial(dial) = &mut call.activity else {
+        return;
+    };
     dial.ringing = true;
     let alone = dial.branches.len() == 1;
     if call.emergency.is_some() {
@@ -155,16 +180,27 @@ fn early(office: &mut Office, call: &mut Call, index: usize, response: &Message)
     if settle(office, call, index, response).is_err() {
         return answer::ring(office, call);
     }
-    let codec = call.legs.get(index).and_then(|leg| leg.negotiated.as_ref()).map(|n| n.codec);
+    let codec = call
+        .legs
+        .get(index)
+        .and_then(|leg| leg.negotiated.as_ref())
+        .map(|n| n.codec);
     if answer::early(office, call, codec).is_ok() {
         talk::join(office, call, index);
     }
 }
 
 /// Takes over the SDP answer in `response`; the same answer again changes nothing.
-fn settle(office: &mut Office, call: &mut Call, index: usize, response: &Message) -> Result<(), String> {
+fn settle(
+    office: &mut Office,
+    call: &mut Call,
+    index: usize,
+    response: &Message,
+) -> Result<(), String> {
     let stream = call.stream(index);
-    let Some(leg) = call.legs.get_mut(index) else { return Err(String::new()) };
+    let Some(leg) = call.legs.get_mut(index) else {
+        return Err(String::new());
+    };
     let body = response.body();
     if body.is_empty() && leg.negotiated.is_some() {
         return Ok(());
@@ -202,13 +238,25 @@ pub(crate) fn answered(office: &mut Office, call: &mut Call, index: usize, respo
     dial.branches.retain(|branch| *branch != index);
     let ring = office.now.duration_since(dial.since);
     let limit = dial.options.max_duration;
-    end::cancel_branches(office, call, Some("SIP;cause=200;text=\"Call completed elsewhere\""));
+    end::cancel_branches(
+        office,
+        call,
+        Some("SIP;cause=200;text=\"Call completed elsewhere\""),
+    );
     if let Some(leg) = call.legs.get(index) {
         call.to.clone_from(&leg.party.number);
     }
-    let codec = call.legs.get(index).and_then(|leg| leg.negotiated.as_ref()).map(|n| n.codec);
+    let codec = call
+        .legs
+        .get(index)
+        .and_then(|leg| leg.negotiated.as_ref())
+        .map(|n| n.codec);
     if let Err(trouble) = answer::answer(office, call, codec) {
-        return end::end(office, call, Verdict::refused(trouble.code(), trouble.why()));
+        return end::end(
+            office,
+            call,
+            Verdict::refused(trouble.code(), trouble.why()),
+        );
     }
     talk::start(office, call, index, ring, limit);
 }
@@ -227,7 +275,9 @@ pub(crate) fn refused(office: &mut Office, call: &mut Call, index: usize, code: 
         _ => return end::leg_ended(office, call, index),
     };
     end::leg_ended(office, call, index);
-    if let Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches, .. } = &mut call.activity {
+    if let Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches, .. } =
+        &mut call.activity
+    {
         branches.retain(|branch| *branch != index);
     }
     if dial_ended {
@@ -242,7 +292,9 @@ pub(crate) fn refused(office: &mut Office, call: &mut Call, index: usize, code: 
 
 /// Tries the next address of leg `index`, if it has one.
 fn next_flow(office: &mut Office, call: &mut Call, index: usize) -> bool {
-    let Some(leg) = call.legs.get_mut(index) else { return false };
+    let Some(leg) = call.legs.get_mut(index) else {
+        return false;
+    };
     if leg.alternatives.is_empty() {
         return false;
     }
@@ -257,7 +309,9 @@ fn next_flow(office: &mut Office, call: &mut Call, index: usize) -> bool {
 
 /// When nobody rings any more, the verb ends with the best status.
 fn check(office: &mut Office, call: &mut Call) {
-    let Activity::Dial(dial) = &call.activity else { return };
+    let Activity::Dial(dial) = &call.activity else {
+        return;
+    };
     if dial.branches.is_empty() {
         let code = if dial.best == 0 { 480 } else { dial.best };
         give_up(office, call, code, cause::status_of(code));
@@ -271,7 +325,9 @@ pub(crate) fn timed_out(office: &mut Office, call: &mut Call) {
 }
 
 fn give_up(office: &mut Office, call: &mut Call, code: u16, status: DialStatus) {
-    let Activity::Dial(dial) = &call.activity else { return };
+    let Activity::Dial(dial) = &call.activity else {
+        return;
+    };
     let ring = office.now.duration_since(dial.since);
     if call.is_up() {
         play::stop(office, call);

@@ -15,7 +15,12 @@ const NO_SIGN: Duration = Duration::from_secs(8);
 pub(crate) fn number<'a>(office: &'a Office, dialed: &str) -> Option<&'a str> {
     let prefix = office.config.outbound_prefix.as_str();
     let stripped = dialed.strip_prefix(prefix).filter(|_| !prefix.is_empty());
-    office.config.emergency.iter().map(String::as_str).find(|n| *n == dialed || Some(*n) == stripped)
+    office
+        .config
+        .emergency
+        .iter()
+        .map(String::as_str)
+        .find(|n| *n == dialed || Some(*n) == stripped)
 }
 
 /// Starts the call to `number`.
@@ -24,20 +29,42 @@ pub(crate) fn start(office: &mut Office, call: &mut Call, number: String) {
     call.session.dialed.clone_from(&number);
     call.direction = directory::Direction::Outbound;
     let from = call.session.from.clone();
-    office.tell(Notice::Emergency { call: call.id, from, number });
+    office.tell(Notice::Emergency {
+        call: call.id,
+        from,
+        number,
+    });
     call.emergency = Some(office.directory.trunk_order.iter().cloned().collect());
     next(office, call, 503);
 }
 
 /// Tries the next trunk; the last trunk's `code` is the caller's when there is none left.
 pub(crate) fn next(office: &mut Office, call: &mut Call, code: u16) {
-    let Some(name) = call.emergency.as_mut().and_then(std::collections::VecDeque::pop_front) else {
-        return end::end(office, call, Verdict::refused(code, "no trunk took the emergency call"));
+    let Some(name) = call
+        .emergency
+        .as_mut()
+        .and_then(std::collections::VecDeque::pop_front)
+    else {
+        return end::end(
+            office,
+            call,
+            Verdict::refused(code, "no trunk took the emergency call"),
+        );
     };
     let number = call.session.dialed.clone();
-    let options = DialOptions { timeout: Duration::from_secs(180), caller_id: None, max_duration: None };
+    let options = DialOptions {
+        timeout: Duration::from_secs(180),
+        caller_id: None,
+        max_duration: None,
+    };
     let caller_id = call.session.caller_id.clone();
-    dial::start(office, call, vec![TargetSpec::Trunk { name, number }], options, caller_id);
+    dial::start(
+        office,
+        call,
+        vec![TargetSpec::Trunk { name, number }],
+        options,
+        caller_id,
+    );
     if matches!(&call.activity, super::Activity::Dial(dial) if !dial.ringing) {
         call.arm(office, NO_SIGN);
     }

@@ -22,7 +22,11 @@ pub(crate) fn end(office: &mut Office, call: &mut Call, verdict: Verdict) {
     call.ended = Some(office.now);
     call.activity = Activity::Ending;
     for index in 0..call.legs.len() {
-        let code = if index == call.subject { verdict.sip_code } else { 0 };
+        let code = if index == call.subject {
+            verdict.sip_code
+        } else {
+            0
+        };
         drop_leg(office, call, index, Some(code));
     }
     call.verdict = Some(verdict);
@@ -37,13 +41,17 @@ pub(crate) fn end(office: &mut Office, call: &mut Call, verdict: Verdict) {
 /// Hangs up leg `index` in whatever way its state wants and closes its stream. `code`: the final status
 /// for an unanswered caller.
 pub(crate) fn drop_leg(office: &mut Office, call: &mut Call, index: usize, code: Option<u16>) {
-    let Some(leg) = call.legs.get(index).filter(|leg| leg.is_live()) else { return };
+    let Some(leg) = call.legs.get(index).filter(|leg| leg.is_live()) else {
+        return;
+    };
     let now = office.now;
     let incoming = leg.incoming;
     match (leg.state, leg.dialog) {
         (LegState::Ringing | LegState::Early, Some(dialog)) if incoming => {
             let code = code.filter(|c| *c >= 400).unwrap_or(480);
-            office.sip.refuse(now, dialog, code, &[("Reason", cause::reason(code))]);
+            office
+                .sip
+                .refuse(now, dialog, code, &[("Reason", cause::reason(code))]);
         }
         (LegState::Ringing | LegState::Early, Some(dialog)) => office.sip.cancel(now, dialog, None),
         (LegState::Up, Some(dialog)) => office.sip.bye(now, dialog, Some(cause::reason(200))),
@@ -55,7 +63,9 @@ pub(crate) fn drop_leg(office: &mut Office, call: &mut Call, index: usize, code:
 /// Leg `index` has no dialog any more: its stream is closed.
 pub(crate) fn leg_ended(office: &mut Office, call: &mut Call, index: usize) {
     let stream = call.stream(index);
-    let Some(leg) = call.legs.get_mut(index) else { return };
+    let Some(leg) = call.legs.get_mut(index) else {
+        return;
+    };
     leg.state = LegState::Ended;
     if leg.open {
         leg.open = false;
@@ -67,13 +77,17 @@ pub(crate) fn leg_ended(office: &mut Office, call: &mut Call, index: usize) {
 
 /// Cancels every party that still rings.
 pub(crate) fn cancel_branches(office: &mut Office, call: &mut Call, reason: Option<&str>) {
-    let (Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches, .. }) = &mut call.activity else {
+    let (Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches, .. }) =
+        &mut call.activity
+    else {
         return;
     };
     for index in std::mem::take(branches) {
         if let Some(dialog) = call.legs.get(index).and_then(|leg| leg.dialog) {
             // RFC 3326 §2: the phone that did not answer shows no missed call.
-            office.sip.cancel(office.now, dialog, reason.map(str::to_owned));
+            office
+                .sip
+                .cancel(office.now, dialog, reason.map(str::to_owned));
         }
         leg_ended(office, call, index);
     }
@@ -81,7 +95,9 @@ pub(crate) fn cancel_branches(office: &mut Office, call: &mut Call, reason: Opti
 
 /// A stream was closed; its figures are in.
 pub(crate) fn closed(office: &mut Office, call: &mut Call, index: usize, stats: StreamStats) {
-    let Some(leg) = call.legs.get_mut(index) else { return };
+    let Some(leg) = call.legs.get_mut(index) else {
+        return;
+    };
     if let Some(port) = leg.port.take() {
         office.ports.release(office.now, port);
     }
@@ -103,10 +119,21 @@ pub(crate) fn record(office: &mut Office, call: &mut Call) {
             office.ports.release(office.now, port);
         }
     }
-    let verdict = call.verdict.clone().unwrap_or_else(|| Verdict::refused(500, "no verdict"));
-    let (started, ended) = (office.wall(call.started), office.wall(call.ended.unwrap_or(office.now)));
+    let verdict = call
+        .verdict
+        .clone()
+        .unwrap_or_else(|| Verdict::refused(500, "no verdict"));
+    let (started, ended) = (
+        office.wall(call.started),
+        office.wall(call.ended.unwrap_or(office.now)),
+    );
     let answered = call.answered.map(|at| office.wall(at));
-    let legs = call.legs.iter().enumerate().map(|(index, leg)| leg_record(call, leg, index)).collect();
+    let legs = call
+        .legs
+        .iter()
+        .enumerate()
+        .map(|(index, leg)| leg_record(call, leg, index))
+        .collect();
     let record = CallRecord {
         id: call.id.to_string(),
         started_at_ms: started,
@@ -116,8 +143,16 @@ pub(crate) fn record(office: &mut Office, call: &mut Call) {
         from: call.session.from.clone(),
         to: call.to.clone(),
         dialed: call.dialed.clone(),
-        cause: if answered.is_some() { directory::Ending::Completed } else { verdict.ending },
-        sip_code: if answered.is_some() { 200 } else { verdict.sip_code },
+        cause: if answered.is_some() {
+            directory::Ending::Completed
+        } else {
+            verdict.ending
+        },
+        sip_code: if answered.is_some() {
+            200
+        } else {
+            verdict.sip_code
+        },
         ring_ms: answered.unwrap_or(ended) - started,
         talk_ms: answered.map_or(0, |at| ended - at),
         tags: std::mem::take(&mut call.tags),
@@ -126,17 +161,30 @@ pub(crate) fn record(office: &mut Office, call: &mut Call) {
     };
     office.out.push_back(Command::Record(Box::new(record)));
     let cause = call.verdict_hint();
-    office.tell(Notice::CallEnded { call: call.id, cause });
+    office.tell(Notice::CallEnded {
+        call: call.id,
+        cause,
+    });
 }
 
 fn leg_record(call: &Call, leg: &Leg, index: usize) -> LegRecord {
     let stats = leg.stats.clone().unwrap_or_default();
-    let lost = if stats.expected_in == 0 { 0.0 } else { stats.lost_in as f64 * 100.0 / stats.expected_in as f64 };
+    let lost = if stats.expected_in == 0 {
+        0.0
+    } else {
+        stats.lost_in as f64 * 100.0 / stats.expected_in as f64
+    };
     LegRecord {
-        id: format!("leg_{}_{index}", call.id.to_string().trim_start_matches("cal_")),
+        id: format!(
+            "leg_{}_{index}",
+            call.id.to_string().trim_start_matches("cal_")
+        ),
         party: leg.party.number.clone(),
         trunk: leg.party.trunk.clone(),
-        transport: leg.flow.map(|flow| flow.transport.as_str().to_owned()).unwrap_or_default(),
+        transport: leg
+            .flow
+            .map(|flow| flow.transport.as_str().to_owned())
+            .unwrap_or_default(),
         codec: leg.negotiated.as_ref().map(|n| n.codec.name().to_owned()),
         packets_in: stats.packets_in,
         packets_out: stats.packets_out,

@@ -18,16 +18,26 @@ pub(crate) struct Gather {
 /// Starts the verb.
 pub(crate) fn start(office: &mut Office, call: &mut Call, options: GatherOptions) {
     if let Err(trouble) = answer::early(office, call, None) {
-        return call.finish(office, Outcome::Invalid(format!("cannot gather: {}", trouble.why())));
+        return call.finish(
+            office,
+            Outcome::Invalid(format!("cannot gather: {}", trouble.why())),
+        );
     }
     let rest = options.prompts.clone().into();
-    call.activity = Activity::Gather(Gather { options, rest, playing: None, digits: String::new() });
+    call.activity = Activity::Gather(Gather {
+        options,
+        rest,
+        playing: None,
+        digits: String::new(),
+    });
     next_prompt(office, call);
 }
 
 /// Plays the next prompt, or starts to wait for the first digit.
 fn next_prompt(office: &mut Office, call: &mut Call) {
-    let Activity::Gather(gather) = &mut call.activity else { return };
+    let Activity::Gather(gather) = &mut call.activity else {
+        return;
+    };
     let timeout = gather.options.timeout;
     match gather.rest.pop_front() {
         Some(name) => {
@@ -45,7 +55,9 @@ fn next_prompt(office: &mut Office, call: &mut Call) {
 
 /// A prompt has ended.
 pub(crate) fn played(office: &mut Office, call: &mut Call, play: PlayId) {
-    let Activity::Gather(gather) = &call.activity else { return };
+    let Activity::Gather(gather) = &call.activity else {
+        return;
+    };
     if gather.playing == Some(play) {
         next_prompt(office, call);
     }
@@ -53,7 +65,9 @@ pub(crate) fn played(office: &mut Office, call: &mut Call, play: PlayId) {
 
 /// The caller pressed a key.
 pub(crate) fn digit(office: &mut Office, call: &mut Call, digit: char) {
-    let Activity::Gather(gather) = &mut call.activity else { return };
+    let Activity::Gather(gather) = &mut call.activity else {
+        return;
+    };
     if gather.playing.is_some() {
         if !gather.options.barge {
             return;
@@ -62,7 +76,9 @@ pub(crate) fn digit(office: &mut Office, call: &mut Call, digit: char) {
         gather.rest.clear();
         play::stop(office, call);
     }
-    let Activity::Gather(gather) = &mut call.activity else { return };
+    let Activity::Gather(gather) = &mut call.activity else {
+        return;
+    };
     if gather.options.finish == Some(digit) {
         return done(office, call, false);
     }
@@ -76,13 +92,17 @@ pub(crate) fn digit(office: &mut Office, call: &mut Call, digit: char) {
 
 /// No digit came in time. Enough of them is as good as the finish key.
 pub(crate) fn timed_out(office: &mut Office, call: &mut Call) {
-    let Activity::Gather(gather) = &call.activity else { return };
+    let Activity::Gather(gather) = &call.activity else {
+        return;
+    };
     let short = gather.digits.len() < usize::from(gather.options.min.max(1));
     done(office, call, short);
 }
 
 fn done(office: &mut Office, call: &mut Call, timed_out: bool) {
-    let Activity::Gather(gather) = &mut call.activity else { return };
+    let Activity::Gather(gather) = &mut call.activity else {
+        return;
+    };
     let digits = std::mem::take(&mut gather.digits);
     call.finish(office, Outcome::Gathered { digits, timed_out });
 }

@@ -1,7 +1,9 @@
 //! A leg: one party on one dialog with one stream.
 
 use crate::office::Office;
-use media::{Direction as MediaDirection, LocalMedia, Negotiated, SdpError, Settings, StreamId, StreamStats};
+use media::{
+    Direction as MediaDirection, LocalMedia, Negotiated, SdpError, Settings, StreamId, StreamStats,
+};
 use sip::{DialogId, Flow};
 use std::net::{IpAddr, SocketAddr};
 
@@ -82,14 +84,24 @@ impl Leg {
     }
 
     /// What we say of ourselves in the next SDP on this leg; takes a port when it has none.
-    pub(crate) fn local(&mut self, office: &mut Office, stream: StreamId) -> Result<LocalMedia, MediaTrouble> {
+    pub(crate) fn local(
+        &mut self,
+        office: &mut Office,
+        stream: StreamId,
+    ) -> Result<LocalMedia, MediaTrouble> {
         let port = match self.port {
             Some(port) => port,
             None => office.ports.take(office.now).ok_or(MediaTrouble::NoPort)?,
         };
         self.port = Some(port);
-        let ip = self.flow.map_or(IpAddr::from([127, 0, 0, 1]), |flow| flow.local.ip());
-        let shown = office.config.external_media.filter(|e| e.is_ipv4() == ip.is_ipv4()).unwrap_or(ip);
+        let ip = self
+            .flow
+            .map_or(IpAddr::from([127, 0, 0, 1]), |flow| flow.local.ip());
+        let shown = office
+            .config
+            .external_media
+            .filter(|e| e.is_ipv4() == ip.is_ipv4())
+            .unwrap_or(ip);
         // RFC 3264 §8: the version grows by one with every SDP we send.
         self.version += 1;
         Ok(LocalMedia {
@@ -103,24 +115,39 @@ impl Leg {
 
     /// Opens the stream's sockets, once.
     pub(crate) fn open(&mut self, office: &mut Office, stream: StreamId) {
-        let (Some(port), Some(flow), false) = (self.port, self.flow, self.open) else { return };
+        let (Some(port), Some(flow), false) = (self.port, self.flow, self.open) else {
+            return;
+        };
         self.open = true;
-        let settings =
-            Settings { timeout: office.config.rtp_timeout, hold_timeout: office.config.rtp_hold_timeout };
-        office.media(media::Command::Open { stream, local: SocketAddr::new(flow.local.ip(), port), settings });
+        let settings = Settings {
+            timeout: office.config.rtp_timeout,
+            hold_timeout: office.config.rtp_hold_timeout,
+        };
+        office.media(media::Command::Open {
+            stream,
+            local: SocketAddr::new(flow.local.ip(), port),
+            settings,
+        });
     }
 
     /// Takes over what was negotiated and tells the media plane.
     pub(crate) fn settle(&mut self, office: &mut Office, stream: StreamId, negotiated: Negotiated) {
         self.open(office, stream);
-        office.media(media::Command::Negotiated { stream, negotiated: negotiated.clone() });
+        office.media(media::Command::Negotiated {
+            stream,
+            negotiated: negotiated.clone(),
+        });
         self.negotiated = Some(negotiated);
     }
 }
 
 /// The trouble and the status it is refused with: RFC 3264 §6 and RFC 3261 §13.3.1.3 (488), §21.4.1 (400).
 pub(crate) fn sdp_trouble(error: &SdpError) -> MediaTrouble {
-    let code = if matches!(error, SdpError::Malformed(_)) { 400 } else { 488 };
+    let code = if matches!(error, SdpError::Malformed(_)) {
+        400
+    } else {
+        488
+    };
     MediaTrouble::Sdp(error.to_string(), code)
 }
 

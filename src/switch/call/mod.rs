@@ -42,7 +42,10 @@ pub(crate) enum Activity {
     Talk(talk::Talk),
     Echo,
     /// An administrator's call: the first party rings.
-    Originate { branches: Vec<usize>, to: String },
+    Originate {
+        branches: Vec<usize>,
+        to: String,
+    },
     /// The script failed: the caller hears a tone, then the end.
     Failing,
     /// The verdict is in; the streams report.
@@ -89,7 +92,12 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(office: &mut Office, id: CallId, direction: Direction, session: SessionInfo) -> Self {
+    pub(crate) fn new(
+        office: &mut Office,
+        id: CallId,
+        direction: Direction,
+        session: SessionInfo,
+    ) -> Self {
         Self {
             id,
             line: office.new_line(id),
@@ -145,7 +153,11 @@ impl Call {
 
     /// Tells the watchers how the call stands.
     pub(crate) fn announce(&self, office: &mut Office) {
-        let state = if self.is_up() { CallState::Up } else { CallState::Ringing };
+        let state = if self.is_up() {
+            CallState::Up
+        } else {
+            CallState::Ringing
+        };
         office.tell(Notice::Call(LiveCall {
             call: self.id,
             direction: self.direction,

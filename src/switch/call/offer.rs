@@ -8,11 +8,17 @@ use crate::office::Office;
 /// A re-INVITE or UPDATE arrived on leg `index`.
 pub(crate) fn reoffered(office: &mut Office, call: &mut Call, index: usize, body: &[u8]) {
     let stream = call.stream(index);
-    let Some(leg) = call.legs.get_mut(index) else { return };
+    let Some(leg) = call.legs.get_mut(index) else {
+        return;
+    };
     let Some(dialog) = leg.dialog else { return };
     let mut local = match leg.local(office, stream) {
         Ok(local) => local,
-        Err(trouble) => return office.sip.refuse_reoffer(office.now, dialog, trouble.code()),
+        Err(trouble) => {
+            return office
+                .sip
+                .refuse_reoffer(office.now, dialog, trouble.code());
+        }
     };
     if let Some(codec) = leg.negotiated.as_ref().map(|n| n.codec) {
         // The codec in use stays in use as long as the party still offers it.
@@ -27,14 +33,27 @@ pub(crate) fn reoffered(office: &mut Office, call: &mut Call, index: usize, body
             office.sip.accept_reoffer(office.now, dialog, &sdp);
             leg.settle(office, stream, negotiated);
         }
-        Err(error) => office.sip.refuse_reoffer(office.now, dialog, sdp_trouble(&error).code()),
+        Err(error) => office
+            .sip
+            .refuse_reoffer(office.now, dialog, sdp_trouble(&error).code()),
     }
 }
 
 /// The ACK to our 2xx brought an answer to the offer we made in it. `Err`: why the leg cannot go on.
-pub(crate) fn confirmed(office: &mut Office, call: &mut Call, index: usize, body: &[u8]) -> Result<(), String> {
+pub(crate) fn confirmed(
+    office: &mut Office,
+    call: &mut Call,
+    index: usize,
+    body: &[u8],
+) -> Result<(), String> {
     let stream = call.stream(index);
-    let Some(leg) = call.legs.get_mut(index).filter(|leg| leg.state == LegState::Up) else { return Ok(()) };
+    let Some(leg) = call
+        .legs
+        .get_mut(index)
+        .filter(|leg| leg.state == LegState::Up)
+    else {
+        return Ok(());
+    };
     let mut local = leg.local(office, stream).map_err(|t| t.why())?;
     local.version = local.version.saturating_sub(1);
     let negotiated = media::sdp::accept(&local, body).map_err(|e| sdp_trouble(&e).why())?;

@@ -23,22 +23,39 @@ pub(crate) fn start(office: &mut Office, id: CallId, from: String, to: String) -
         trunk: String::new(),
         caller_id: from.clone(),
         did_extension: String::new(),
-        first_trunk: office.directory.trunk_order.first().cloned().unwrap_or_default(),
+        first_trunk: office
+            .directory
+            .trunk_order
+            .first()
+            .cloned()
+            .unwrap_or_default(),
     };
     let mut call = Call::new(office, id, Direction::Internal, session);
     call.to = to.clone();
-    call.from_name = office.directory.extensions.get(&from).map(|e| e.name.clone()).unwrap_or_default();
+    call.from_name = office
+        .directory
+        .extensions
+        .get(&from)
+        .map(|e| e.name.clone())
+        .unwrap_or_default();
     call.announce(office);
     match target::branches(office, &call, &TargetSpec::Extension(from)) {
         Ok(branches) => {
-            call.activity = Activity::Originate { branches: Vec::new(), to };
+            call.activity = Activity::Originate {
+                branches: Vec::new(),
+                to,
+            };
             call.arm(office, RING);
             for branch in branches {
                 dial::add(office, &mut call, branch);
             }
         }
         Err(code) => {
-            end::end(office, &mut call, Verdict::refused(code, "the first party is not registered"));
+            end::end(
+                office,
+                &mut call,
+                Verdict::refused(code, "the first party is not registered"),
+            );
         }
     }
     call
@@ -46,9 +63,15 @@ pub(crate) fn start(office: &mut Office, id: CallId, from: String, to: String) -
 
 /// The first party answered: it is the subject, and the dialplan starts.
 pub(crate) fn answered(office: &mut Office, call: &mut Call, index: usize) {
-    let Activity::Originate { branches, .. } = &mut call.activity else { return };
+    let Activity::Originate { branches, .. } = &mut call.activity else {
+        return;
+    };
     branches.retain(|branch| *branch != index);
-    end::cancel_branches(office, call, Some("SIP;cause=200;text=\"Call completed elsewhere\""));
+    end::cancel_branches(
+        office,
+        call,
+        Some("SIP;cause=200;text=\"Call completed elsewhere\""),
+    );
     call.disarm(office);
     call.subject = index;
     call.answered = Some(office.now);
@@ -59,13 +82,23 @@ pub(crate) fn answered(office: &mut Office, call: &mut Call, index: usize) {
 
 /// One of the first party's phones refused.
 pub(crate) fn refused(office: &mut Office, call: &mut Call, code: u16) {
-    let Activity::Originate { branches, .. } = &call.activity else { return };
+    let Activity::Originate { branches, .. } = &call.activity else {
+        return;
+    };
     if branches.is_empty() {
-        end::end(office, call, Verdict::refused(code, "the first party did not answer"));
+        end::end(
+            office,
+            call,
+            Verdict::refused(code, "the first party did not answer"),
+        );
     }
 }
 
 /// Nobody answered at the first party.
 pub(crate) fn timed_out(office: &mut Office, call: &mut Call) {
-    end::end(office, call, Verdict::refused(408, "the first party did not answer"));
+    end::end(
+        office,
+        call,
+        Verdict::refused(408, "the first party did not answer"),
+    );
 }

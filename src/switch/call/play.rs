@@ -16,12 +16,21 @@ pub(crate) struct Play {
 /// Starts the verb.
 pub(crate) fn start(office: &mut Office, call: &mut Call, prompts: Vec<String>) {
     if let Err(trouble) = answer::early(office, call, None) {
-        return call.finish(office, Outcome::Invalid(format!("cannot play: {}", trouble.why())));
+        return call.finish(
+            office,
+            Outcome::Invalid(format!("cannot play: {}", trouble.why())),
+        );
     }
     let mut rest: VecDeque<String> = prompts.into();
-    let Some(first) = rest.pop_front() else { return call.finish(office, Outcome::Played { finished: true }) };
+    let Some(first) = rest.pop_front() else {
+        return call.finish(office, Outcome::Played { finished: true });
+    };
     let current = prompt(office, call, first);
-    call.activity = Activity::Play(Play { rest, current, all_finished: true });
+    call.activity = Activity::Play(Play {
+        rest,
+        current,
+        all_finished: true,
+    });
 }
 
 /// Plays one file to the subject.
@@ -45,13 +54,20 @@ fn play(office: &mut Office, call: &mut Call, source: Source, repeat: bool) -> P
     call.plays += 1;
     let play = PlayId(call.plays);
     let stream = call.stream(call.subject);
-    office.media(Command::Play { stream, play, source, repeat });
+    office.media(Command::Play {
+        stream,
+        play,
+        source,
+        repeat,
+    });
     play
 }
 
 /// A file has ended.
 pub(crate) fn ended(office: &mut Office, call: &mut Call, play: PlayId, finished: bool) {
-    let Activity::Play(now) = &mut call.activity else { return };
+    let Activity::Play(now) = &mut call.activity else {
+        return;
+    };
     if now.current != play {
         return;
     }

@@ -15,14 +15,21 @@ const MAX_TAGS: usize = 50;
 /// Starts the call's script at `entry`.
 pub(crate) fn start(office: &mut Office, call: &mut Call, entry: Entry) {
     call.script = Script::Running;
-    office.out.push_back(Command::StartScript { call: call.id, entry, session: call.session.clone() });
+    office.out.push_back(Command::StartScript {
+        call: call.id,
+        entry,
+        session: call.session.clone(),
+    });
 }
 
 /// Gives the outcome to the script, when it waits for one.
 pub(crate) fn resume(office: &mut Office, call: &mut Call, outcome: Outcome) {
     if call.script == Script::Asking {
         call.script = Script::Running;
-        office.out.push_back(Command::Resume { call: call.id, outcome });
+        office.out.push_back(Command::Resume {
+            call: call.id,
+            outcome,
+        });
     }
 }
 
@@ -38,7 +45,11 @@ pub(crate) fn verb(office: &mut Office, call: &mut Call, verb: Verb) {
     match verb {
         Verb::Answer => match answer::answer(office, call, None) {
             Ok(()) => resume(office, call, Outcome::Done),
-            Err(trouble) => end::end(office, call, Verdict::refused(trouble.code(), trouble.why())),
+            Err(trouble) => end::end(
+                office,
+                call,
+                Verdict::refused(trouble.code(), trouble.why()),
+            ),
         },
         Verb::Ringing => {
             answer::ring(office, call);
@@ -61,7 +72,11 @@ pub(crate) fn verb(office: &mut Office, call: &mut Call, verb: Verb) {
         }
         Verb::Play { prompts } => play::start(office, call, prompts),
         Verb::Gather(options) => gather::start(office, call, options),
-        Verb::Dial { targets, options, caller_id } => dial::start(office, call, targets, options, caller_id),
+        Verb::Dial {
+            targets,
+            options,
+            caller_id,
+        } => dial::start(office, call, targets, options, caller_id),
         Verb::Echo => echo(office, call),
         Verb::Tag { key, value } => {
             if call.tags.len() < MAX_TAGS {
@@ -80,17 +95,27 @@ fn progress(office: &mut Office, call: &mut Call) {
             }
             resume(office, call, Outcome::Done);
         }
-        Err(trouble) => end::end(office, call, Verdict::refused(trouble.code(), trouble.why())),
+        Err(trouble) => end::end(
+            office,
+            call,
+            Verdict::refused(trouble.code(), trouble.why()),
+        ),
     }
 }
 
 fn reject(office: &mut Office, call: &mut Call, code: u16) {
     if !(400..=699).contains(&code) {
-        return resume(office, call, Outcome::Invalid(format!("reject({code}): the code must be 400 to 699")));
+        return resume(
+            office,
+            call,
+            Outcome::Invalid(format!("reject({code}): the code must be 400 to 699")),
+        );
     }
     resume(office, call, Outcome::Done);
     let verdict = if call.is_up() {
-        Verdict::completed(format!("ended by the dialplan with {code} after the answer"))
+        Verdict::completed(format!(
+            "ended by the dialplan with {code} after the answer"
+        ))
     } else {
         Verdict::refused(code, call.verdict_hint())
     };
@@ -99,7 +124,11 @@ fn reject(office: &mut Office, call: &mut Call, code: u16) {
 
 fn echo(office: &mut Office, call: &mut Call) {
     if let Err(trouble) = answer::answer(office, call, None) {
-        return end::end(office, call, Verdict::refused(trouble.code(), trouble.why()));
+        return end::end(
+            office,
+            call,
+            Verdict::refused(trouble.code(), trouble.why()),
+        );
     }
     let stream = call.stream(call.subject);
     office.media(media::Command::Echo { stream });
@@ -118,13 +147,24 @@ pub(crate) fn ended(office: &mut Office, call: &mut Call, end: ScriptEnd) {
                 Verdict::completed("the dialplan ended")
             } else {
                 let why = call.verdict_hint();
-                Verdict::refused(480, if why.is_empty() { "the dialplan ended without an answer".into() } else { why })
+                Verdict::refused(
+                    480,
+                    if why.is_empty() {
+                        "the dialplan ended without an answer".into()
+                    } else {
+                        why
+                    },
+                )
             };
             end::end(office, call, verdict);
         }
         ScriptEnd::Failed { why } => fail(office, call, why),
         ScriptEnd::Overloaded => {
-            end::end(office, call, Verdict::refused(503, "too many dialplan scripts are waiting to start"));
+            end::end(
+                office,
+                call,
+                Verdict::refused(503, "too many dialplan scripts are waiting to start"),
+            );
         }
     }
 }
@@ -151,6 +191,9 @@ impl Call {
 
     /// What was noted for the record so far.
     pub(crate) fn verdict_hint(&self) -> String {
-        self.verdict.as_ref().map(|v| v.why.clone()).unwrap_or_default()
+        self.verdict
+            .as_ref()
+            .map(|v| v.why.clone())
+            .unwrap_or_default()
     }
 }

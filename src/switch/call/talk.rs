@@ -21,11 +21,21 @@ pub(crate) fn join(office: &mut Office, call: &Call, index: usize) {
 }
 
 /// The dialled party answered.
-pub(crate) fn start(office: &mut Office, call: &mut Call, index: usize, ring: Duration, limit: Option<Duration>) {
+pub(crate) fn start(
+    office: &mut Office,
+    call: &mut Call,
+    index: usize,
+    ring: Duration,
+    limit: Option<Duration>,
+) {
     join(office, call, index);
     call.disarm(office);
     call.verdict = None;
-    call.activity = Activity::Talk(Talk { leg: index, since: office.now, ring });
+    call.activity = Activity::Talk(Talk {
+        leg: index,
+        since: office.now,
+        ring,
+    });
     if let Some(limit) = limit {
         call.arm(office, limit);
     }
@@ -34,14 +44,26 @@ pub(crate) fn start(office: &mut Office, call: &mut Call, index: usize, ring: Du
 
 /// The other party hung up, or the longest time is over: the subject stays with its script.
 pub(crate) fn other_left(office: &mut Office, call: &mut Call) {
-    let Activity::Talk(talk) = &call.activity else { return };
+    let Activity::Talk(talk) = &call.activity else {
+        return;
+    };
     let (leg, ring, talked) = (talk.leg, talk.ring, office.now.duration_since(talk.since));
-    let by = call.legs.get(leg).map(|leg| leg.party.number.clone()).unwrap_or_default();
+    let by = call
+        .legs
+        .get(leg)
+        .map(|leg| leg.party.number.clone())
+        .unwrap_or_default();
     end::drop_leg(office, call, leg, None);
     if call.script == super::Script::Absent {
-        return end::end(office, call, Verdict::completed("hung up by the called party"));
+        return end::end(
+            office,
+            call,
+            Verdict::completed("hung up by the called party"),
+        );
     }
-    office.media(media::Command::Part { stream: call.stream(call.subject) });
+    office.media(media::Command::Part {
+        stream: call.stream(call.subject),
+    });
     call.verdict = Some(Verdict::completed("hung up by the called party"));
     call.finish(
         office,

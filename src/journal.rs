@@ -1,0 +1,162 @@
+//! Every event of the Switch with its time, one JSON line each, and how to run them again.
+
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use switch::{Command, Event, Switch};
+
+/// The journal's first line: what the Switch was started with.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Header {
+    pub realm: String,
+    pub seed: [u8; 32],
+    pub origin_unix_ms: i64,
+    pub external_host: Option<String>,
+    pub external_media: Option<IpAddr>,
+    pub rtp_port_min: u16,
+    pub rtp_port_max: u16,
+    pub rtp_timeout_s: u64,
+    pub rtp_hold_timeout_s: u64,
+    pub outbound_prefix: String,
+    pub emergency: Vec<String>,
+    pub max_calls: usize,
+}
+
+impl Header {
+    /// The header of a Switch with `config`.
+    pub fn of(config: &switch::Config) -> Header {
+        Header {
+            realm: config.realm.clone(),
+            seed: config.seed,
+            origin_unix_ms: config.origin_unix_ms,
+            external_host: config.external_host.clone(),
+            external_media: config.external_media,
+            rtp_port_min: config.rtp_port_min,
+            rtp_port_max: config.rtp_port_max,
+            rtp_timeout_s: config.rtp_timeout.as_secs(),
+            rtp_hold_timeout_s: config.rtp_hold_timeout.as_secs(),
+            outbound_prefix: config.outbound_prefix.clone(),
+            emergency: config.emergency.clone(),
+            max_calls: config.max_calls,
+        }
+    }
+
+    /// The configuration again, with its origin at `origin`.
+    pub fn config(self, origin: Instant) -> switch::Config {
+        switch::Config {
+            realm: self.realm,
+            seed: self.seed,
+            origin,
+            origin_unix_ms: self.origin_unix_ms,
+            external_host: self.external_host,
+            external_media: self.external_media,
+            rtp_port_min: self.rtp_port_min,
+            rtp_port_max: self.rtp_port_max,
+            rtp_timeout: Duration::from_secs(self.rtp_timeout_s),
+            rtp_hold_timeout: Duration::from_secs(self.rtp_hold_timeout_s),
+            outbound_prefix: self.outbound_prefix,
+            emergency: self.emergency,
+            max_calls: self.max_calls,
+        }
+    }
+}
+
+/// One event, `at_us` microseconds after the origin; `None`: a timer was due.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    at_us: u64,
+    event: Option<Event>,
+}
+
+/// Writes a journal. A journal that cannot be written stops; the calls go on.
+pub struct Journal {
+    file: Option<BufWriter<File>>,
+    origin: Instant,
+}
+
+impl Journal {
+    /// Starts a journal in `path` (mode 0600: it holds what people sent).
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub fn create(path: &Path, config: &switch::Config) -> std::io::Result<Journal> {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(path)?;
+        let mut file = BufWriter::new(file);
+        serde_json::to_writer(&mut file, &Header::of(config))?;
+        file.write_all(b"\n")?;
+        Ok(Journal {
+            file: Some(file),
+            origin: config.origin,
+        })
+    }
+
+    /// Adds an event, or with `None` the run of due timers.
+    pub fn add(&mut self, now: Instant, event: Option<&Event>) {
+        let Some(file) = &mut self.file else { return };
+        let at_us = u64::try_from(now.saturating_duration_since(self.origin).as_micros())
+            .unwrap_or(u64::MAX);
+        let line = serde_json::json!({ "at_us": at_us, "event": event });
+        let written = serde_json::to_writer(&mut *file, &line)
+            .map_err(std::io::Error::from)
+            .and_then(|()| file.write_all(b"\n"))
+            .and_then(|()| file.flush());
+        if let Err(error) = written {
+            tracing::warn!(%error, "the journal ends here: it cannot be written");
+            self.file = None;
+        }
+    }
+}
+
+/// A journal that cannot be run again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    #[error("cannot read the journal: {0}")]
+    Read(#[from] std::io::Error),
+    #[error("line {line} is no journal line: {why}")]
+    Line { line: usize, why: serde_json::Error },
+}
+
+/// Runs the journal in `path` again and tells `told` every command with its time.
+///
+/// # Errors
+/// The file is missing, or not a journal.
+pub fn replay(
+    path: &Path,
+    mut told: impl FnMut(Duration, &Command),
+) -> Result<switch::Sizes, ReplayError> {
+    let mut lines = BufReader::new(File::open(path)?).lines();
+    let first = lines.next().transpose()?.unwrap_or_default();
+    let header: Header =
+        serde_json::from_str(&first).map_err(|why| ReplayError::Line { line: 1, why })?;
+    let origin = Instant::now();
+    let mut switch = Switch::new(header.config(origin));
+    for (number, line) in lines.enumerate() {
+        let line: Line = match serde_json::from_str(&line?) {
+            Ok(line) => line,
+            Err(why) => {
+                return Err(ReplayError::Line {
+                    line: number + 2,
+                    why,
+                });
+            }
+        };
+        let since = Duration::from_micros(line.at_us);
+        match line.event {
+            Some(event) => switch.handle(origin + since, event),
+            None => switch.expire(origin + since),
+        }
+        while let Some(command) = switch.poll() {
+            told(since, &command);
+        }
+    }
+    Ok(switch.sizes())
+}

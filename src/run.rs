@@ -1,0 +1,173 @@
+//! `offhook serve`: starts every room, then stops them in turn.
+
+use crate::config::{Config, LogFormat};
+use crate::shift::Shift;
+use crate::start::{self, Started};
+use std::path::Path;
+use std::time::Duration;
+use store::{SecretKey, Store};
+
+/// Why the PBX cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the data directory {path} cannot be used: {why}")]
+    DataDir { path: String, why: String },
+    #[error("the data directory {path} is in use by another offhook")]
+    DataDirTaken { path: String },
+    #[error("the database cannot be opened: {0}")]
+    Database(#[from] store::OpenError),
+    #[error("the database failed: {0}")]
+    Store(#[from] store::Error),
+    #[error("[sip] realm is {wanted:?}, but the extensions' passwords are kept for realm {kept:?}")]
+    Realm { wanted: String, kept: String },
+    #[error("{0}")]
+    Bind(#[from] net::BindError),
+    #[error("the HTTP address {address} cannot be used: {why}")]
+    Http { address: String, why: String },
+    #[error("the TLS certificate cannot be used: {0}")]
+    Tls(String),
+    #[error("the dialplan does not compile:\n{0}")]
+    Dialplan(String),
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+}
+
+impl StartError {
+    /// The configuration key it belongs to.
+    pub fn key(&self) -> &'static str {
+        match self {
+            StartError::DataDir { .. } | StartError::DataDirTaken { .. } => "[data] dir",
+            StartError::Database(_) | StartError::Store(_) => "[database] url",
+            StartError::Realm { .. } => "[sip] realm",
+            StartError::Bind(_) => "[sip] listen",
+            StartError::Http { .. } => "[http] listen",
+            StartError::Tls(_) => "[tls]",
+            StartError::Dialplan(_) => "dialplan",
+            StartError::System(_) => "system",
+        }
+    }
+
+    /// The way to mend it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            StartError::DataDir { .. } => {
+                "make the folder writable, or name another with --data-dir"
+            }
+            StartError::DataDirTaken { .. } => {
+                "stop the other one, or name another folder with --data-dir"
+            }
+            StartError::Database(_) | StartError::Store(_) => {
+                "is the server running, and do user and password fit?"
+            }
+            StartError::Realm { .. } => {
+                "set the realm back, or delete the extensions, change it and make them anew: passwords cannot be converted"
+            }
+            StartError::Bind(_) => "stop the other program, or change [sip] listen",
+            StartError::Http { .. } => "stop the other program, or change [http] listen",
+            StartError::Tls(_) => {
+                "both files must be PEM, and the key must belong to the certificate"
+            }
+            StartError::Dialplan(_) => "mend the script in the data directory's dialplan folder",
+            StartError::System(_) => "the operating system refused it",
+        }
+    }
+}
+
+/// Runs the PBX until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// It could not start; the text says what is in the way.
+pub fn serve(config: Config) -> Result<(), StartError> {
+    log(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(serve_async(config));
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    outcome
+}
+
+async fn serve_async(config: Config) -> Result<(), StartError> {
+    let Started {
+        shift,
+        http,
+        writer,
+        events,
+        _lock,
+    } = start::start(&config).await?;
+    let Shift { thread, stopped } = shift;
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    tracing::info!("stopping: no new calls, every party is told");
+    // Nobody receives only when the loop has ended by itself; then there is nothing left to stop.
+    let _gone = events.send(switch::Event::Stop).await;
+    if tokio::time::timeout(Duration::from_secs(3), stopped)
+        .await
+        .is_err()
+    {
+        tracing::warn!("some parties did not answer our BYE in time");
+    }
+    http.abort();
+    drop(events);
+    thread.finish().await;
+    let unsent = writer.finish(Duration::from_millis(1_000)).await;
+    if unsent > 0 {
+        tracing::warn!(unsent, "call records wait in the spool for the next start");
+    }
+    Ok(())
+}
+
+fn log(config: &Config) {
+    let filter = tracing_subscriber::EnvFilter::new(format!("{},sqlx=warn", config.log.level));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // A second start in one process (a test) keeps the first one's log.
+    let _set = match config.log.format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+/// Makes the data directory and opens the database in it or elsewhere.
+///
+/// # Errors
+/// Folder or database cannot be used.
+pub async fn open_store(config: &Config) -> Result<Store, StartError> {
+    let dir = &config.data.dir;
+    let trouble = |e: std::io::Error| StartError::DataDir {
+        path: dir.display().to_string(),
+        why: e.to_string(),
+    };
+    make_private(dir).map_err(trouble)?;
+    let key = SecretKey::load_or_create(&dir.join("secret.key")).map_err(trouble)?;
+    Ok(Store::open(&config.database_url(), key).await?)
+}
+
+/// Passwords are kept as digests that include the realm, so it cannot change under existing extensions.
+///
+/// # Errors
+/// The realm changed, or the database failed.
+pub async fn check_realm(config: &Config, store: &Store) -> Result<(), StartError> {
+    let wanted = config.sip.realm.clone();
+    match store.realm().await? {
+        Some(kept) if kept != wanted && store.extension_count().await? > 0 => {
+            Err(StartError::Realm { wanted, kept })
+        }
+        Some(kept) if kept == wanted => Ok(()),
+        Some(_) | None => Ok(store.set_realm(&wanted).await?),
+    }
+}
+
+/// The folder, made when missing, for its owner only.
+pub(crate) fn make_private(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+}

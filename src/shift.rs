@@ -1,0 +1,250 @@
+//! The one loop around the Switch: events in, commands out, timers when they are due. It has a thread of its own.
+
+use crate::journal::Journal;
+use api::Live;
+use dialplan::Runner;
+use net::{Media, NetEvent, Transports};
+use std::sync::Arc;
+use std::time::Instant;
+use store::Writer;
+use switch::{Command, Event, Notice, ScriptEnd, Switch};
+use tokio::sync::{mpsc, oneshot};
+
+/// The most events taken before the timers are looked at again.
+const BATCH: usize = 64;
+
+/// Whom commands go to.
+pub(crate) struct Edges {
+    pub(crate) transports: Transports,
+    pub(crate) media: Media,
+    pub(crate) runner: Runner,
+    pub(crate) writer: Writer,
+    pub(crate) live: Arc<Live>,
+    /// For what the resolver finds.
+    pub(crate) events: mpsc::Sender<Event>,
+}
+
+/// Where events come from.
+pub(crate) struct Queues {
+    pub(crate) net: mpsc::Receiver<NetEvent>,
+    pub(crate) media: mpsc::Receiver<media::Event>,
+    pub(crate) events: mpsc::Receiver<Event>,
+}
+
+/// The running loop.
+pub(crate) struct Shift {
+    pub(crate) thread: Ending,
+    /// Told when a stop is complete.
+    pub(crate) stopped: oneshot::Receiver<()>,
+}
+
+/// Ends the loop.
+pub(crate) struct Ending {
+    end: oneshot::Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Ending {
+    /// Ends the loop and waits for it.
+    pub(crate) async fn finish(self) {
+        // The loop may have ended already.
+        let _ended = self.end.send(());
+        let joined = tokio::task::spawn_blocking(|| self.thread.join().is_ok()).await;
+        if !joined.unwrap_or(false) {
+            tracing::error!("the call loop ended by a panic");
+        }
+    }
+}
+
+impl Shift {
+    /// Starts the loop. Names are resolved on the caller's runtime.
+    pub(crate) fn start(
+        switch: Switch,
+        edges: Edges,
+        queues: Queues,
+        journal: Option<Journal>,
+    ) -> Shift {
+        let (told, stopped) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let main = tokio::runtime::Handle::current();
+        let work = Work {
+            switch,
+            edges,
+            journal,
+            main,
+            stopped: Some(told),
+        };
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            match runtime {
+                Ok(runtime) => runtime.block_on(work.run(queues, ended)),
+                Err(error) => tracing::error!(%error, "the call loop cannot start"),
+            }
+        });
+        Shift {
+            thread: Ending { end, thread },
+            stopped,
+        }
+    }
+}
+
+struct Work {
+    switch: Switch,
+    edges: Edges,
+    journal: Option<Journal>,
+    main: tokio::runtime::Handle,
+    stopped: Option<oneshot::Sender<()>>,
+}
+
+impl Work {
+    async fn run(mut self, mut queues: Queues, mut ended: oneshot::Receiver<()>) {
+        loop {
+            let deadline = self.switch.deadline();
+            let sleep = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = &mut ended => return,
+                Some(event) = queues.media.recv() => self.take(Event::Media(event)),
+                Some(event) = queues.events.recv() => self.take(event),
+                Some(event) = queues.net.recv() => self.take(from_net(event)),
+                () = sleep => {}
+            }
+            self.drain(&mut queues);
+            let now = Instant::now();
+            if self.switch.deadline().is_some_and(|at| at <= now) {
+                self.note(now, None);
+                self.switch.expire(now);
+                self.carry_out();
+            }
+        }
+    }
+
+    /// Takes what waits without going to sleep between.
+    fn drain(&mut self, queues: &mut Queues) {
+        for _ in 0..BATCH {
+            let mut any = false;
+            if let Ok(event) = queues.media.try_recv() {
+                self.take(Event::Media(event));
+                any = true;
+            }
+            if let Ok(event) = queues.events.try_recv() {
+                self.take(event);
+                any = true;
+            }
+            if let Ok(event) = queues.net.try_recv() {
+                self.take(from_net(event));
+                any = true;
+            }
+            if !any {
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        let now = Instant::now();
+        self.note(now, Some(&event));
+        self.switch.handle(now, event);
+        self.carry_out();
+    }
+
+    fn note(&mut self, now: Instant, event: Option<&Event>) {
+        if let Some(journal) = &mut self.journal {
+            journal.add(now, event);
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(command) = self.switch.poll() {
+            match command {
+                Command::Send { flow, bytes } => self.edges.transports.send(flow, bytes),
+                Command::Resolve {
+                    query,
+                    host,
+                    port,
+                    transport,
+                } => {
+                    let (transports, events) =
+                        (self.edges.transports.clone(), self.edges.events.clone());
+                    self.main.spawn(async move {
+                        let flows = transports.resolve(&host, port, transport).await;
+                        // Nobody receives only while the PBX stops.
+                        let _stopping = events.send(Event::Resolved { query, flows }).await;
+                    });
+                }
+                Command::Media(command) => self.edges.media.command(command),
+                Command::StartScript {
+                    call,
+                    entry,
+                    session,
+                } => {
+                    if !self.edges.runner.start_script(call, entry, session) {
+                        // The queue to ourselves is bounded; a full one also means too much to do.
+                        let full = Event::ScriptEnded {
+                            call,
+                            end: ScriptEnd::Overloaded,
+                        };
+                        let _dropped = self.edges.events.try_send(full);
+                    }
+                }
+                Command::Resume { call, outcome } => self.edges.runner.resume(call, outcome),
+                Command::StopScript { call } => self.edges.runner.stop(call),
+                Command::Record(record) => self.edges.writer.record(*record),
+                Command::KeepRegistration(registration) => self.edges.writer.keep(registration),
+                Command::DropRegistration { extension, binding } => {
+                    self.edges.writer.drop_registration(extension, binding);
+                }
+                Command::Notice(notice) => self.tell(&notice),
+            }
+        }
+    }
+
+    fn tell(&mut self, notice: &Notice) {
+        self.edges.live.apply(notice);
+        match notice {
+            Notice::Call(call) => {
+                tracing::info!(call = %call.call, from = call.from, to = call.to, state = ?call.state, "call")
+            }
+            Notice::CallEnded { call, cause } => tracing::info!(%call, cause, "call ended"),
+            Notice::Registered(r) => {
+                tracing::debug!(extension = r.extension, source = r.source, "registered")
+            }
+            Notice::Unregistered { extension, .. } => tracing::info!(extension, "unregistered"),
+            Notice::Trunk { name, state } => tracing::info!(trunk = name, ?state, "trunk"),
+            Notice::TrunkGone { name } => tracing::info!(trunk = name, "trunk removed"),
+            Notice::Emergency { call, from, number } => {
+                tracing::warn!(%call, from, number, "emergency call")
+            }
+            Notice::Warning { call, text } => {
+                tracing::warn!(call = call.map(tracing::field::display), "{text}")
+            }
+            Notice::Panicked { call, what } => {
+                tracing::error!(
+                    call = call.map(tracing::field::display),
+                    what,
+                    "the handling of one event failed; its call was ended"
+                );
+            }
+            Notice::Stopped => {
+                if let Some(stopped) = self.stopped.take() {
+                    // The main task may have given up waiting.
+                    let _late = stopped.send(());
+                }
+            }
+        }
+    }
+}
+
+fn from_net(event: NetEvent) -> Event {
+    match event {
+        NetEvent::Message { flow, bytes } => Event::Sip { flow, bytes },
+        NetEvent::FlowClosed(flow) => Event::FlowClosed { flow },
+    }
+}

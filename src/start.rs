@@ -1,0 +1,263 @@
+//! Starts the rooms from the bottom up and ties them together.
+
+use crate::config::Config;
+use crate::journal::Journal;
+use crate::run::{StartError, check_realm, open_store};
+use crate::shift::{Edges, Shift};
+use api::{Api, Live};
+use dialplan::{Dialplan, Runner};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use store::{Store, Writer};
+use switch::{Event, Switch};
+use tokio::sync::mpsc;
+
+/// How many events may wait for the Switch; over it the API answers 503 and datagrams are dropped.
+const QUEUE: usize = 16_384;
+
+/// Everything that runs.
+pub(crate) struct Started {
+    pub(crate) shift: Shift,
+    pub(crate) http: tokio::task::JoinHandle<()>,
+    pub(crate) writer: Writer,
+    pub(crate) events: mpsc::Sender<Event>,
+    /// Held as long as the PBX runs: a second one on the same folder is refused.
+    pub(crate) _lock: File,
+}
+
+pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
+    let lock = lock(config)?;
+    let store = open_store(config).await?;
+    check_realm(config, &store).await?;
+    dialplan::unpack(&config.data.dir)?;
+    let plan = Arc::new(load_dialplan(config)?);
+    let (net_events, net_queue) = mpsc::channel(QUEUE);
+    let transports = net::Transports::bind(&config.listeners(), tls(config)?, net_events).await?;
+    let listener = tokio::net::TcpListener::bind(config.http.listen)
+        .await
+        .map_err(|e| StartError::Http {
+            address: config.http.listen.to_string(),
+            why: e.to_string(),
+        })?;
+    let admin_key = std::env::var("OFFHOOK_ADMIN_KEY")
+        .ok()
+        .filter(|key| !key.is_empty());
+    let new_key = if admin_key.is_none() {
+        store.first_admin_key().await?
+    } else {
+        None
+    };
+
+    let (events, queue) = mpsc::channel(QUEUE);
+    let (media_events, media_queue) = mpsc::channel(QUEUE);
+    let workers = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2));
+    let media = net::Media::start(workers, config.data.dir.join("sounds"), media_events);
+    let script_events = events.clone();
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let asks = move |event| {
+        // The Switch always drains its queue, so a script thread waits here for moments only.
+        let _stopping = script_events.blocking_send(event);
+    };
+    let runner = Runner::start(Arc::clone(&plan), threads, asks);
+    let writer = Writer::start(store.clone(), config.data.dir.join("unsent-records.jsonl"));
+    let live = Arc::new(Live::new());
+
+    let settings = switch_config(config)?;
+    let journal = match &config.log.journal {
+        Some(path) => Some(Journal::create(path, &settings)?),
+        None => None,
+    };
+    let edges = Edges {
+        transports,
+        media,
+        runner,
+        writer: writer.clone(),
+        live: Arc::clone(&live),
+        events: events.clone(),
+    };
+    first_events(&store, &events).await?;
+    let shift = Shift::start(
+        Switch::new(settings),
+        edges,
+        crate::shift::Queues {
+            net: net_queue,
+            media: media_queue,
+            events: queue,
+        },
+        journal,
+    );
+    watch(&plan);
+    let api = Api {
+        store,
+        events: events.clone(),
+        live,
+        dialplan: Arc::new(Scripts(plan)),
+        realm: config.sip.realm.clone(),
+        admin_key,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    let http = tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, api::router(api)).await {
+            tracing::error!(%error, "the HTTP server ended");
+        }
+    });
+    greet(config, new_key.as_deref());
+    Ok(Started {
+        shift,
+        http,
+        writer,
+        events,
+        _lock: lock,
+    })
+}
+
+fn lock(config: &Config) -> Result<File, StartError> {
+    let path = config.data.dir.display().to_string();
+    let trouble = |e: std::io::Error| StartError::DataDir {
+        path: path.clone(),
+        why: e.to_string(),
+    };
+    crate::run::make_private(&config.data.dir).map_err(trouble)?;
+    let file = File::create(config.data.dir.join("lock")).map_err(trouble)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::DataDirTaken { path }),
+        Err(std::fs::TryLockError::Error(e)) => Err(trouble(e)),
+    }
+}
+
+fn load_dialplan(config: &Config) -> Result<Dialplan, StartError> {
+    Dialplan::load(
+        &config.data.dir.join("dialplan"),
+        dialplan::Limits::default(),
+    )
+    .map_err(|problems| {
+        StartError::Dialplan(
+            problems
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("\n"),
+        )
+    })
+}
+
+fn tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, StartError> {
+    if !config.sip.listen.iter().any(|l| l.starts_with("tls://")) {
+        return Ok(None);
+    }
+    let pair = match (&config.tls.certificate, &config.tls.private_key) {
+        (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
+        _ => {
+            let names: Vec<String> = config
+                .sip
+                .external_host
+                .iter()
+                .cloned()
+                .chain(["localhost".to_owned()])
+                .collect();
+            net::tls::self_signed(&config.data.dir, &names)
+                .map_err(|e| StartError::Tls(e.to_string()))?
+        }
+    };
+    net::tls::server_config(&pair.0, &pair.1)
+        .map(Some)
+        .map_err(|e| StartError::Tls(e.to_string()))
+}
+
+fn switch_config(config: &Config) -> Result<switch::Config, StartError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|e| std::io::Error::other(e.to_string()))?;
+    let unix = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Ok(switch::Config {
+        realm: config.sip.realm.clone(),
+        seed,
+        origin: Instant::now(),
+        origin_unix_ms: i64::try_from(unix.as_millis()).unwrap_or(0),
+        external_host: config.sip.external_host.clone(),
+        external_media: config.rtp.external_address,
+        rtp_port_min: config.rtp.port_min,
+        rtp_port_max: config.rtp.port_max,
+        rtp_timeout: Duration::from_secs(config.rtp.timeout_s),
+        rtp_hold_timeout: Duration::from_secs(config.rtp.hold_timeout_s),
+        outbound_prefix: config.dialplan.outbound_prefix.clone(),
+        emergency: config.emergency.numbers.clone(),
+        max_calls: config.sip.max_calls,
+    })
+}
+
+/// What the Switch has to know before the first message: the office as configured, and who was registered.
+async fn first_events(store: &Store, events: &mpsc::Sender<Event>) -> Result<(), StartError> {
+    let now_ms = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis();
+    let directory = Event::Directory(Arc::new(store.snapshot().await?));
+    let restored = Event::Restored(
+        store
+            .registrations(i64::try_from(now_ms).unwrap_or(0))
+            .await?,
+    );
+    for event in [directory, restored] {
+        let _kept = events.send(event).await;
+    }
+    Ok(())
+}
+
+fn watch(plan: &Arc<Dialplan>) {
+    dialplan::watch(Arc::clone(plan), |result| match result {
+        Ok(()) => tracing::info!("the dialplan was reloaded"),
+        Err(problems) => {
+            for problem in problems {
+                tracing::warn!(%problem, "the changed dialplan was refused; the old one stays");
+            }
+        }
+    });
+}
+
+fn greet(config: &Config, new_key: Option<&str>) {
+    let http = config.http.listen;
+    println!("Offhook {} is up.", env!("CARGO_PKG_VERSION"));
+    println!("  API:  http://{http}/api/v1   (browse it at http://{http}/api/docs)");
+    println!("  SIP:  {}", config.sip.listen.join("  "));
+    if let Some(key) = new_key {
+        println!("  The administrator's API key, shown this once: {key}");
+    }
+    println!("  Make an extension:");
+    println!("    curl -H 'Authorization: Bearer KEY' -H 'Content-Type: application/json' \\");
+    println!(
+        "      -d '{{\"number\":\"101\",\"password\":\"at least 12 characters\"}}' http://{http}/api/v1/extensions"
+    );
+    println!("  Then register a phone: user 101, that password, this machine's address as server.");
+}
+
+/// The dialplan as the API sees it.
+struct Scripts(Arc<Dialplan>);
+
+impl api::Dialplan for Scripts {
+    fn files(&self) -> BTreeMap<String, String> {
+        self.0.files()
+    }
+
+    fn replace(&self, files: BTreeMap<String, String>) -> Result<(), Vec<api::ScriptProblem>> {
+        self.0.replace(files).map_err(problems)
+    }
+
+    fn reload(&self) -> Result<(), Vec<api::ScriptProblem>> {
+        self.0.reload().map_err(problems)
+    }
+}
+
+fn problems(errors: Vec<dialplan::ScriptError>) -> Vec<api::ScriptProblem> {
+    let one = |e: dialplan::ScriptError| api::ScriptProblem {
+        file: e.file,
+        line: e.line,
+        column: e.column,
+        why: e.why,
+    };
+    errors.into_iter().map(one).collect()
+}
