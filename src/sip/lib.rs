@@ -9,10 +9,19 @@
 //! `stamp_via` notes the source, `check_request` refuses. A request that does not parse may
 //! still be answered 400: `Message::salvage` reads as much as the answer needs.
 
+mod arena;
+mod dialog;
 pub mod digest;
+pub mod endpoint;
 pub mod flow;
 pub mod message;
+mod secret;
+mod timers;
+mod transaction;
 
+pub use endpoint::{
+    Config, DialogId, Endpoint, Invite, Login, OutRequest, Output, SipEvent, TransactionId,
+};
 pub use flow::{Flow, Transport};
 pub use message::{
     Builder, Framer, FramingError, HeaderId, Limits, Message, Method, NameAddr, Params, ParseError,

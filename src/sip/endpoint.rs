@@ -1,0 +1,314 @@
+//! The doors of the SIP stack: bytes and time in, bytes and events out.
+//! Not here: what a request is checked for (`screen.rs`), who gets it (`dispatch.rs`), the machines
+//! (`transaction/`, `dialog/`). Drain [`Endpoint::poll`] after every call; call [`Endpoint::expire`] at [`Endpoint::deadline`].
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::dialog::Dialogs;
+use crate::flow::Flow;
+use crate::message::Message;
+use crate::transaction::Layer;
+
+/// What we handle, as the Allow header says it. Whatever else is known is answered 405, the rest 501.
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REGISTER";
+
+/// How the endpoint names itself and how much it holds.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// User-Agent of our requests and Server of our responses.
+    pub user_agent: String,
+    /// Tags, branches and Call-IDs derive from it; 32 random bytes per process.
+    pub seed: [u8; 32],
+    /// Host written into Via and Contact instead of the flow's local address.
+    pub external_host: Option<String>,
+    /// RFC 3261 §17.1.1.1: the round trip estimate, 500 ms by default. T2 is 8 and T4 10 times as much.
+    pub t1: Duration,
+    /// Above this many live transactions new out-of-dialog requests are answered 503 with Retry-After.
+    pub max_transactions: usize,
+    /// Above this many dialogs new INVITEs are answered 503 with Retry-After.
+    pub max_dialogs: usize,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            user_agent: "Offhook".to_owned(),
+            seed: [0; 32],
+            external_host: None,
+            t1: Duration::from_millis(500),
+            max_transactions: 200_000,
+            max_dialogs: 50_000,
+        }
+    }
+}
+
+/// One call leg: an INVITE, its early dialogs and the dialog that came of them. Never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DialogId(pub u64);
+
+/// One request outside dialogs, ours or theirs. Never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TransactionId(pub u64);
+
+/// A call to make.
+#[derive(Debug, Clone)]
+pub struct Invite {
+    pub flow: Flow,
+    /// Request-URI.
+    pub uri: String,
+    /// name-addr without tag.
+    pub to: String,
+    /// name-addr without tag.
+    pub from: String,
+    /// User part of our Contact, plain (it is escaped here).
+    pub contact_user: String,
+    pub sdp: Vec<u8>,
+    /// Further headers of the first request (not Via, From, To, Call-ID, CSeq, Contact, Max-Forwards).
+    pub headers: Vec<(String, String)>,
+    pub credentials: Option<Login>,
+    /// Made up when absent.
+    pub call_id: Option<String>,
+    /// Route header values, topmost first.
+    pub route: Vec<String>,
+}
+
+/// What answers a digest challenge.
+#[derive(Clone)]
+pub struct Login {
+    pub username: String,
+    pub password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request outside dialogs: REGISTER, OPTIONS, MESSAGE.
+#[derive(Debug, Clone)]
+pub struct OutRequest {
+    pub flow: Flow,
+    pub method: String,
+    pub uri: String,
+    pub to: String,
+    pub from: String,
+    /// Made up when absent; give it to keep one registration on one Call-ID (RFC 3261 §10.2.4).
+    pub call_id: Option<String>,
+    /// 1 when absent. A retry with credentials uses the next number.
+    pub cseq: Option<u32>,
+    pub headers: Vec<(String, String)>,
+    /// Content type and bytes.
+    pub body: Option<(String, Vec<u8>)>,
+    pub credentials: Option<Login>,
+}
+
+/// What the endpoint wants done.
+#[derive(Debug, Clone)]
+pub enum Output {
+    Send { flow: Flow, bytes: Bytes },
+    Event(SipEvent),
+}
+
+/// What happened. A dialog's last event is exactly one `Ended`.
+#[derive(Debug, Clone)]
+pub enum SipEvent {
+    /// A new INVITE, already screened and answered 100. `ring`, `answer` or `refuse` it.
+    Incoming {
+        dialog: DialogId,
+        request: Message,
+        flow: Flow,
+    },
+    /// A screened request outside dialogs: `respond` to it.
+    Request {
+        transaction: TransactionId,
+        request: Message,
+        flow: Flow,
+    },
+    /// The caller cancelled; 200 and 487 were sent. `reason` is the CANCEL's Reason value.
+    Cancelled {
+        dialog: DialogId,
+        reason: Option<String>,
+    },
+    /// ACK for our 2xx. Comes again after a re-INVITE only when that ACK carries SDP (our 2xx had the offer).
+    Confirmed {
+        dialog: DialogId,
+        sdp: Option<Bytes>,
+    },
+    /// Our 2xx was never acknowledged; a BYE was sent.
+    Lost { dialog: DialogId },
+    /// A provisional answer 101 to 199, at times repeated; its body may be SDP.
+    Ringing {
+        dialog: DialogId,
+        status: u16,
+        response: Message,
+    },
+    /// The first 2xx, already acknowledged. Later ones of other forks are acknowledged and hung up silently.
+    Answered { dialog: DialogId, response: Message },
+    /// The final answer was no; without `response` it was made here: 408 no answer, 503 dead flow or full
+    /// tables, 487 cancelled without an answer, 500 the call could not be written down.
+    Refused {
+        dialog: DialogId,
+        status: u16,
+        response: Option<Message>,
+    },
+    /// re-INVITE or UPDATE; an empty body asks for our offer. `accept_reoffer` or `refuse_reoffer` it.
+    Reoffered { dialog: DialogId, request: Message },
+    /// What came of `reinvite`: the peer's SDP, or the status that refused it.
+    Reanswered {
+        dialog: DialogId,
+        result: Result<Bytes, u16>,
+    },
+    /// INFO inside the dialog, already answered 200.
+    Info { dialog: DialogId, request: Message },
+    /// BYE received and answered 200.
+    HungUp {
+        dialog: DialogId,
+        reason: Option<String>,
+    },
+    /// The dialog is over and its id dead.
+    Ended { dialog: DialogId },
+    /// The final answer to `request`; without `response` it was made here (see `Refused`).
+    Response {
+        transaction: TransactionId,
+        status: u16,
+        response: Option<Message>,
+    },
+}
+
+/// The whole stack of one process.
+pub struct Endpoint {
+    pub(crate) layer: Layer,
+    pub(crate) dialogs: Dialogs,
+}
+
+impl Endpoint {
+    pub fn new(config: Config) -> Endpoint {
+        Endpoint {
+            layer: Layer::new(config),
+            dialogs: Dialogs::new(),
+        }
+    }
+
+    /// Takes one whole message, as it came from `flow`.
+    pub fn receive(&mut self, now: Instant, flow: Flow, bytes: Bytes) {
+        self.layer.wheel.touch(now);
+        self.take(flow, bytes);
+    }
+
+    /// The stream closed, or connecting or writing failed: requests waiting on it fail at once as 503.
+    pub fn flow_failed(&mut self, now: Instant, flow: Flow) {
+        self.layer.wheel.touch(now);
+        for failed in self.layer.transactions_on(flow) {
+            let notice = self.layer.fail(failed, 503);
+            self.tell(notice);
+        }
+    }
+
+    /// The next thing to do or know; drain until `None`.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.layer.out.pop_front()
+    }
+
+    /// When to call `expire`; at times earlier than needed.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.layer.wheel.next()
+    }
+
+    pub fn expire(&mut self, now: Instant) {
+        self.layer.wheel.touch(now);
+        while let Some(alarm) = self.layer.wheel.pop() {
+            self.ring_alarm(alarm);
+        }
+    }
+
+    /// Nothing is live and nothing waits to be polled.
+    pub fn is_idle(&self) -> bool {
+        self.sizes() == (0, 0) && self.layer.out.is_empty()
+    }
+
+    /// Live transactions (finished ones absorbing repeats included) and dialogs.
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.layer.len(), self.dialogs.len())
+    }
+
+    /// Calls somebody. Ends in `Answered` or `Refused`, even when it could not be sent.
+    pub fn invite(&mut self, now: Instant, invite: Invite) -> DialogId {
+        self.layer.wheel.touch(now);
+        self.start_call(invite)
+    }
+
+    /// Gives up a call that was not answered; `reason` is a Reason header value (RFC 3326).
+    pub fn cancel(&mut self, now: Instant, dialog: DialogId, reason: Option<String>) {
+        self.with(now, dialog, |dialog, layer| dialog.cancel(layer, reason));
+    }
+
+    /// Sends a request outside dialogs; its one final answer is `Response`.
+    pub fn request(&mut self, now: Instant, request: OutRequest) -> TransactionId {
+        self.layer.wheel.touch(now);
+        self.layer.ask(request)
+    }
+
+    /// Answers an incoming call 101 to 199; with SDP it is early media.
+    pub fn ring(&mut self, now: Instant, dialog: DialogId, status: u16, sdp: Option<&[u8]>) {
+        self.with(now, dialog, |dialog, layer| dialog.ring(layer, status, sdp));
+    }
+
+    /// Answers an incoming call 200.
+    pub fn answer(&mut self, now: Instant, dialog: DialogId, sdp: &[u8]) {
+        self.with(now, dialog, |dialog, layer| dialog.answer(layer, sdp));
+    }
+
+    /// Refuses an incoming call; a status outside 300 to 699 becomes 500.
+    pub fn refuse(
+        &mut self,
+        now: Instant,
+        dialog: DialogId,
+        status: u16,
+        headers: &[(&str, String)],
+    ) {
+        self.with(now, dialog, |dialog, layer| {
+            dialog.refuse(layer, status, headers)
+        });
+    }
+
+    /// Answers a request outside dialogs. Only the first final answer counts.
+    pub fn respond(
+        &mut self,
+        now: Instant,
+        transaction: TransactionId,
+        status: u16,
+        headers: &[(&str, String)],
+    ) {
+        self.layer.wheel.touch(now);
+        self.layer.respond(transaction, status, headers);
+    }
+
+    /// Ends a call in any state: cancels ours, refuses theirs with 480, hangs up what is answered.
+    pub fn bye(&mut self, now: Instant, dialog: DialogId, reason: Option<String>) {
+        self.with(now, dialog, |dialog, layer| dialog.bye(layer, reason));
+    }
+
+    /// Answers a re-INVITE or UPDATE 200.
+    pub fn accept_reoffer(&mut self, now: Instant, dialog: DialogId, sdp: &[u8]) {
+        self.with(now, dialog, |dialog, layer| {
+            dialog.accept_reoffer(layer, sdp)
+        });
+    }
+
+    /// Refuses a re-INVITE or UPDATE; the session goes on as it was.
+    pub fn refuse_reoffer(&mut self, now: Instant, dialog: DialogId, status: u16) {
+        self.with(now, dialog, |dialog, layer| {
+            dialog.refuse_reoffer(layer, status)
+        });
+    }
+
+    /// Offers `sdp` anew; ends in one `Reanswered`. Glare is retried inside (RFC 3261 §14.1).
+    pub fn reinvite(&mut self, now: Instant, dialog: DialogId, sdp: &[u8]) {
+        self.with(now, dialog, |dialog, layer| dialog.reinvite(layer, sdp));
+    }
+}
