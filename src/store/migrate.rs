@@ -1,0 +1,66 @@
+//! Bringing the tables up to date: the texts of `migrations/`, each run once, all in one transaction.
+
+use crate::OpenError;
+use sqlx::{Any, AnyPool, Row, Transaction};
+
+/// Every migration in order; its number is its place, counted from 1.
+const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_office.sql")];
+
+/// Runs what the database behind `pool` lacks; `url` is only for messages.
+pub(crate) async fn run(pool: &AnyPool, url: String) -> Result<(), OpenError> {
+    let unreachable = |e: sqlx::Error| OpenError::Unreachable {
+        url: url.clone(),
+        why: e.to_string(),
+    };
+    let mut transaction = pool.begin().await.map_err(unreachable)?;
+    let found = lock_version(&mut transaction).await.map_err(unreachable)?;
+    let known = MIGRATIONS.len() as i64;
+    if found > known {
+        return Err(OpenError::Newer { found, known });
+    }
+    for (number, text) in (1..).zip(MIGRATIONS).filter(|(n, _)| *n > found) {
+        let failed = |e: sqlx::Error| OpenError::Migration {
+            number,
+            why: e.to_string(),
+        };
+        sqlx::raw_sql(text)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        tracing::info!(number, "database migrated");
+    }
+    sqlx::query("UPDATE schema_version SET version = $1")
+        .bind(known)
+        .execute(&mut *transaction)
+        .await
+        .map_err(unreachable)?;
+    transaction.commit().await.map_err(unreachable)
+}
+
+/// The version of the tables, 0 for an empty database. Writing first makes a second program that starts on
+/// the same database wait here until this one commits.
+async fn lock_version(transaction: &mut Transaction<'static, Any>) -> Result<i64, sqlx::Error> {
+    for statement in [
+        "CREATE TABLE IF NOT EXISTS schema_version (one BIGINT NOT NULL PRIMARY KEY, version BIGINT NOT NULL)",
+        "INSERT INTO schema_version (one, version) VALUES (1, 0) ON CONFLICT DO NOTHING",
+        "UPDATE schema_version SET version = version",
+    ] {
+        sqlx::query(statement).execute(&mut **transaction).await?;
+    }
+    sqlx::query("SELECT version FROM schema_version")
+        .fetch_one(&mut **transaction)
+        .await?
+        .try_get("version")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_a_migration() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+        let files = std::fs::read_dir(folder).expect("the folder").count();
+        assert_eq!(files, MIGRATIONS.len());
+    }
+}

@@ -1,0 +1,157 @@
+//! Opening: the address, the connections and their settings.
+
+use crate::{OpenError, SecretKey, Store, migrate};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyConnection, AnyPool, Executor};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long a request waits for a connection before it fails.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+impl Store {
+    /// Opens the database at `url`, `sqlite:PATH` (made when missing, with its folder) or
+    /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, and brings its tables up to date in one transaction.
+    ///
+    /// `sqlite::memory:` is a database that dies with the last clone of the [`Store`].
+    ///
+    /// # Errors
+    /// When it cannot be reached or changed, was written by a newer program, or its trunk passwords were
+    /// encrypted with another key than `key`.
+    pub async fn open(url: &str, key: SecretKey) -> Result<Store, OpenError> {
+        sqlx::any::install_default_drivers();
+        let pool = match url.strip_prefix("sqlite:") {
+            Some(rest) => connect_sqlite(url, rest).await?,
+            None if url.starts_with("postgres:") || url.starts_with("postgresql:") => {
+                connect_postgres(url).await?
+            }
+            None => {
+                return Err(OpenError::Url {
+                    url: without_password(url),
+                    why: "it begins with neither sqlite: nor postgres:".into(),
+                });
+            }
+        };
+        migrate::run(&pool, without_password(url)).await?;
+        let store = Store { pool, key };
+        // A wrong key shows at the start, not when the first trunk fails to register.
+        store.trunks_with_passwords().await?;
+        Ok(store)
+    }
+}
+
+async fn connect_sqlite(url: &str, rest: &str) -> Result<AnyPool, OpenError> {
+    let (file, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let file = file.strip_prefix("//").unwrap_or(file);
+    let in_memory = file == ":memory:" || query.contains("mode=memory");
+    let mut url = url.to_owned();
+    if !in_memory {
+        make_folder_of(Path::new(file))?;
+        if !query.contains("mode=") {
+            url.push_str(if rest.contains('?') { "&" } else { "?" });
+            url.push_str("mode=rwc");
+        }
+    }
+    let options = AnyPoolOptions::new()
+        .after_connect(|connection, _| Box::pin(async move { prepare_sqlite(connection).await }));
+    // Each connection to an in-memory database would see a database of its own.
+    let options = if in_memory {
+        options
+            .max_connections(1)
+            .min_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+    } else {
+        options.max_connections(4)
+    };
+    connect(options, &url).await
+}
+
+fn make_folder_of(file: &Path) -> Result<(), OpenError> {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => {
+            std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder {
+                path: folder.display().to_string(),
+                source,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// WAL lets readers go on while one writes. NORMAL may lose the last commits when the power fails (never
+/// the database's consistency): call records survive that in the spool of [`crate::Writer`].
+async fn prepare_sqlite(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    connection.execute("PRAGMA busy_timeout = 5000").await?;
+    connection.execute("PRAGMA journal_mode = WAL").await?;
+    connection.execute("PRAGMA synchronous = NORMAL").await?;
+    Ok(())
+}
+
+async fn connect_postgres(url: &str) -> Result<AnyPool, OpenError> {
+    connect(AnyPoolOptions::new().max_connections(8), url).await
+}
+
+async fn connect(options: AnyPoolOptions, url: &str) -> Result<AnyPool, OpenError> {
+    let target: AnyConnectOptions = url.parse().map_err(|e: sqlx::Error| OpenError::Url {
+        url: without_password(url),
+        why: e.to_string(),
+    })?;
+    options
+        .acquire_timeout(PATIENCE)
+        .connect_with(target)
+        .await
+        .map_err(|e| OpenError::Unreachable {
+            url: without_password(url),
+            why: e.to_string(),
+        })
+}
+
+/// `url` as it may be shown: what stands between the user name and the host, and a `password=` of the
+/// query, replaced by `…`.
+fn without_password(url: &str) -> String {
+    let mut shown = url.to_owned();
+    let query = url.find('?').unwrap_or(url.len());
+    if url.get(query..).is_some_and(|q| q.contains("password")) {
+        shown.replace_range(query.., "?…");
+    }
+    let Some(start) = shown.find("://").map(|at| at + 3) else {
+        return shown;
+    };
+    let Some(at) = shown.rfind('@').filter(|at| *at > start) else {
+        return shown;
+    };
+    if let Some(colon) = shown.get(start..at).and_then(|login| login.find(':')) {
+        shown.replace_range(start + colon + 1..at, "…");
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(
+            without_password("postgres://ann:s3:c@ret@db/office"),
+            "postgres://ann:…@db/office"
+        );
+        assert_eq!(
+            without_password("postgres://db/office?user=ann&password=x"),
+            "postgres://db/office?…"
+        );
+        assert_eq!(without_password("sqlite:data/a.db"), "sqlite:data/a.db");
+    }
+
+    #[tokio::test]
+    async fn other_addresses_are_refused_with_a_hint() {
+        let key = SecretKey::from_bytes([1; 32]);
+        let error = Store::open("mysql://u:secret@h/d", key)
+            .await
+            .err()
+            .expect("refused");
+        assert!(!error.to_string().contains("secret"));
+        assert!(error.hint().contains("sqlite:PATH"));
+    }
+}

@@ -1,0 +1,90 @@
+//! Registrations: where phones are, kept over restarts. Written by [`crate::Writer`].
+
+use crate::row::{Columns, plain};
+use crate::{Result, Store};
+use directory::Registration;
+use sqlx::any::AnyRow;
+use sqlx::{Any, Transaction};
+
+/// What is to be done to one binding.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Change {
+    Keep(Registration),
+    Drop { extension: String, binding: String },
+}
+
+impl Store {
+    /// Every registration that has not expired at `now_ms` (Unix milliseconds), by extension and binding;
+    /// the expired ones are forgotten.
+    pub async fn registrations(&self, now_ms: i64) -> Result<Vec<Registration>> {
+        sqlx::query("DELETE FROM registrations WHERE expires_at_ms <= $1")
+            .bind(now_ms)
+            .execute(&self.pool)
+            .await?;
+        let rows = sqlx::query("SELECT * FROM registrations ORDER BY extension, binding")
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(registration).collect()
+    }
+
+    /// Applies all of `changes` or none.
+    pub(crate) async fn change_registrations(&self, changes: &[Change]) -> Result<()> {
+        let mut transaction = self.pool.begin().await?;
+        for change in changes {
+            match change {
+                Change::Keep(registration) => upsert(&mut transaction, registration).await?,
+                Change::Drop { extension, binding } => {
+                    sqlx::query("DELETE FROM registrations WHERE extension = $1 AND binding = $2")
+                        .bind(plain(extension).into_owned())
+                        .bind(plain(binding).into_owned())
+                        .execute(&mut *transaction)
+                        .await?;
+                }
+            }
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+async fn upsert(
+    transaction: &mut Transaction<'static, Any>,
+    registration: &Registration,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO registrations (extension, binding, contact, source, local, transport, user_agent, call_id, cseq, \
+         expires_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         ON CONFLICT (extension, binding) DO UPDATE SET contact = excluded.contact, source = excluded.source, \
+         local = excluded.local, transport = excluded.transport, user_agent = excluded.user_agent, \
+         call_id = excluded.call_id, cseq = excluded.cseq, expires_at_ms = excluded.expires_at_ms",
+    )
+    .bind(plain(&registration.extension).into_owned())
+    .bind(plain(&registration.binding).into_owned())
+    .bind(plain(&registration.contact).into_owned())
+    .bind(plain(&registration.source).into_owned())
+    .bind(plain(&registration.local).into_owned())
+    .bind(plain(&registration.transport).into_owned())
+    .bind(plain(&registration.user_agent).into_owned())
+    .bind(plain(&registration.call_id).into_owned())
+    .bind(i64::from(registration.cseq))
+    .bind(registration.expires_at_ms)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+fn registration(row: &AnyRow) -> Result<Registration> {
+    let row = Columns(row);
+    Ok(Registration {
+        extension: row.text("extension")?,
+        binding: row.text("binding")?,
+        contact: row.text("contact")?,
+        source: row.text("source")?,
+        local: row.text("local")?,
+        transport: row.text("transport")?,
+        user_agent: row.text("user_agent")?,
+        call_id: row.text("call_id")?,
+        cseq: row.number("cseq")?,
+        expires_at_ms: row.number("expires_at_ms")?,
+    })
+}
