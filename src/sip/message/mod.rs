@@ -12,7 +12,7 @@ mod limits;
 mod method;
 mod params;
 mod parse;
-mod scan;
+pub(crate) mod scan;
 pub mod status;
 mod uri;
 mod via;
