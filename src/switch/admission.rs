@@ -48,9 +48,11 @@ pub(crate) fn authenticate(office: &mut Office, request: &Message) -> Result<Str
         request.method().as_str(),
         &ha1.unwrap_or_else(|| "0".repeat(32)),
     );
-    match office.nonces.accept(office.now, &given.nonce, given.nc) {
-        NonceState::Fresh if known && right => Ok(given.username),
-        NonceState::Fresh => Err(Answer::status(403)),
+    if !(known && right) {
+        return Err(Answer::status(403));
+    }
+    match office.nonces.accept(office.now, &given.nonce, given.nc.unwrap_or(1)) {
+        NonceState::Fresh => Ok(given.username),
         NonceState::Stale => Err(challenge(office, true)),
         NonceState::Unknown | NonceState::Replayed => Err(challenge(office, false)),
     }

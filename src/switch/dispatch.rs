@@ -201,12 +201,12 @@ impl Switch {
                 status: 200,
                 headers: vec![
                     ("Accept", "application/sdp".to_owned()),
-                    ("Allow", sip::ALLOW.to_owned()),
+                    ("Allow", sip::endpoint::ALLOW.to_owned()),
                 ],
             },
             _ => admission::Answer {
                 status: 405,
-                headers: vec![("Allow", sip::ALLOW.to_owned())],
+                headers: vec![("Allow", sip::endpoint::ALLOW.to_owned())],
             },
         };
         office

@@ -289,7 +289,7 @@ pub(crate) fn response(
         code => failed(
             office,
             &name,
-            format!("{code} {}", sip::reason_phrase(code)),
+            format!("{code} {}", sip::status::reason(code)),
         ),
     }
     true

@@ -351,8 +351,8 @@ fn give_up(office: &mut Office, call: &mut Call, code: u16, status: DialStatus) 
 fn hint(call: &mut Call, code: u16) {
     let diagnosis = call.legs.iter().rev().find_map(|leg| leg.diagnosis.clone());
     let why = match diagnosis {
-        Some(why) => format!("{} {}: {why}", code, sip::reason_phrase(code)),
-        None => format!("{} {}", code, sip::reason_phrase(code)),
+        Some(why) => format!("{} {}: {why}", code, sip::status::reason(code)),
+        None => format!("{} {}", code, sip::status::reason(code)),
     };
     call.verdict = Some(Verdict::refused(code, why));
 }
