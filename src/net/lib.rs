@@ -1,1 +1,44 @@
-//! Being built.
+//! Sockets and clocks: everything of Offhook that touches the network or the disk for a call.
+//!
+//! *What it is*: [`Transports`] carries SIP over UDP, TCP and TLS; [`Media`] runs the threads that carry RTP and
+//! feed `media::Engine`; `files` turns sound files into clips; [`tls`] makes and loads certificates.
+//!
+//! *What it is not*: it understands neither a SIP message (only where a message ends, by `sip::Framer`) nor an RTP
+//! packet (only whose it is). It decides nothing about calls; what fails is told upwards as an event.
+//!
+//! *Where next*: `transports.rs` is the door for SIP, `rtp/mod.rs` the door for media.
+
+mod dns;
+mod files;
+mod listen;
+mod pktinfo;
+mod route;
+mod rtp;
+mod size;
+mod stream;
+pub mod tls;
+mod transports;
+mod udp;
+
+use bytes::Bytes;
+use sip::Flow;
+
+pub use listen::{BindError, Listen, ListenError};
+pub use rtp::Media;
+pub use stream::StreamLimits;
+pub use transports::Transports;
+
+/// What the network tells the switch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetEvent {
+    /// One whole SIP message: a datagram, or one framed piece of a stream.
+    Message { flow: Flow, bytes: Bytes },
+    /// A stream ended, or what was asked to be sent over `flow` could not be sent. A stream opened for a flow with
+    /// id 0 is reported under that flow too, so that whoever asked recognises it.
+    FlowClosed(Flow),
+}
+
+/// DSCP CS3 (24) in the upper six bits of the traffic class: signalling, RFC 4594 §2.3.
+const TRAFFIC_CLASS_SIP: u32 = 24 << 2;
+/// DSCP EF (46): telephony, RFC 4594 §2.3.
+const TRAFFIC_CLASS_RTP: u32 = 46 << 2;

@@ -1,0 +1,202 @@
+//! The media plane's threads. A worker (`worker.rs`) owns its sockets (`sockets.rs`) and one `media::Engine`; this file
+//! is the desk in front of them: which worker a stream belongs to, and prompts turned into clips before a worker
+//! hears of them.
+
+mod lane;
+mod outlet;
+mod priority;
+mod sockets;
+mod worker;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use media::{Clip, Codec, Command, Event, PlayId, Source, StreamId};
+use tokio::sync::mpsc;
+
+use crate::files::{Job, Loader};
+use lane::{Lane, Order};
+use worker::Worker;
+
+/// All media threads. A cheap handle; they end when the last handle is dropped.
+#[derive(Clone)]
+pub struct Media {
+    desk: Arc<Desk>,
+}
+
+struct Desk {
+    lanes: Vec<Lane>,
+    /// Held while a command is passed on, so that what is known here and what a worker is told have one order.
+    streams: Mutex<HashMap<StreamId, Known>>,
+    loader: Loader,
+}
+
+/// What has to be known of a stream to give it a prompt.
+#[derive(Default)]
+struct Known {
+    codec: Option<Codec>,
+    waiting: Option<Waiting>,
+}
+
+/// A prompt that is being loaded, or that waits for the stream to be negotiated.
+struct Waiting {
+    play: PlayId,
+    name: Arc<str>,
+    repeat: bool,
+}
+
+impl Media {
+    /// Starts `workers` threads (at least one) that play the files under `sounds` and tell `events`. An event the
+    /// channel has no room for is kept and told later; only digits and silences beyond some thousands are lost.
+    ///
+    /// # Errors
+    /// When the system gives no thread, epoll or eventfd.
+    pub fn start(
+        workers: usize,
+        sounds: PathBuf,
+        events: mpsc::Sender<Event>,
+    ) -> io::Result<Media> {
+        let mut lanes = Vec::new();
+        for number in 0..workers.max(1) {
+            let (lane, orders) = lane::lane()?;
+            Worker::start(number, orders, events.clone())?;
+            lanes.push(lane);
+        }
+        let desk = Arc::new_cyclic(|desk: &std::sync::Weak<Desk>| {
+            let desk = desk.clone();
+            let done = move |job: Job, clip: Option<Arc<Clip>>| {
+                if let Some(desk) = desk.upgrade() {
+                    desk.loaded(&job, clip);
+                }
+            };
+            Desk {
+                lanes,
+                streams: Mutex::default(),
+                loader: Loader::start(sounds, done),
+            }
+        });
+        Ok(Media { desk })
+    }
+
+    /// Obeys `command` soon; never waits, from any thread. Commands of one call are obeyed in their order. A prompt is
+    /// loaded first: until then nothing is heard, and what cannot be played ends with `PlayEnded { finished: false }`.
+    pub fn command(&self, command: Command) {
+        self.desk.command(command);
+    }
+}
+
+impl Desk {
+    fn command(&self, command: Command) {
+        let mut streams = self.streams();
+        let stream = command.stream();
+        match &command {
+            Command::Open { .. } => {
+                streams.insert(stream, Known::default());
+            }
+            Command::Negotiated { negotiated, .. } => {
+                if let Some(known) = streams.get_mut(&stream) {
+                    known.codec = Some(negotiated.codec);
+                    self.load(stream, known);
+                }
+            }
+            Command::Play {
+                play,
+                source,
+                repeat,
+                ..
+            } => {
+                self.forget(&mut streams, stream);
+                if let (Source::Prompt(name), Some(known)) = (source, streams.get_mut(&stream)) {
+                    // What plays now ends now, though the file may take a moment.
+                    self.pass(Order::Engine(Command::StopPlay { stream }));
+                    known.waiting = Some(Waiting {
+                        play: *play,
+                        name: name.as_str().into(),
+                        repeat: *repeat,
+                    });
+                    return self.load(stream, known);
+                }
+            }
+            Command::StopPlay { .. } => self.forget(&mut streams, stream),
+            Command::Close { .. } => {
+                self.forget(&mut streams, stream);
+                streams.remove(&stream);
+            }
+            Command::Join { .. } | Command::Part { .. } | Command::Echo { .. } => {}
+        }
+        self.pass(Order::Engine(command));
+    }
+
+    /// Ends a prompt that has not begun.
+    fn forget(&self, streams: &mut HashMap<StreamId, Known>, stream: StreamId) {
+        if let Some(waiting) = streams
+            .get_mut(&stream)
+            .and_then(|known| known.waiting.take())
+        {
+            self.end(stream, waiting.play);
+        }
+    }
+
+    fn end(&self, stream: StreamId, play: PlayId) {
+        self.pass(Order::Tell(Event::PlayEnded {
+            stream,
+            play,
+            finished: false,
+        }));
+    }
+
+    /// Asks for the waiting prompt, if any, in the codec of the stream, if there is one yet.
+    fn load(&self, stream: StreamId, known: &mut Known) {
+        let (Some(waiting), Some(codec)) = (&known.waiting, known.codec) else {
+            return;
+        };
+        let job = Job {
+            stream,
+            play: waiting.play,
+            name: waiting.name.clone(),
+            codec,
+        };
+        if !self.loader.ask(job) {
+            tracing::warn!(name = %waiting.name, "too many prompts wait to be loaded: one is left out");
+            self.end(stream, waiting.play);
+            known.waiting = None;
+        }
+    }
+
+    /// The loader is done. Nothing is played when the prompt was stopped, replaced or asked in another codec since.
+    fn loaded(&self, job: &Job, clip: Option<Arc<Clip>>) {
+        let mut streams = self.streams();
+        let Some(known) = streams.get_mut(&job.stream) else {
+            return;
+        };
+        if known.codec != Some(job.codec) {
+            return;
+        }
+        let Some(waiting) = known.waiting.take_if(|waiting| waiting.play == job.play) else {
+            return;
+        };
+        match clip {
+            Some(clip) => self.pass(Order::Engine(Command::Play {
+                stream: job.stream,
+                play: waiting.play,
+                source: Source::Clip(clip),
+                repeat: waiting.repeat,
+            })),
+            None => self.end(job.stream, waiting.play),
+        }
+    }
+
+    fn pass(&self, order: Order) {
+        let count = self.lanes.len() as u64;
+        let lane = usize::try_from(order.stream().call() % count).unwrap_or_default();
+        if let Some(lane) = self.lanes.get(lane) {
+            lane.push(order);
+        }
+    }
+
+    fn streams(&self) -> MutexGuard<'_, HashMap<StreamId, Known>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

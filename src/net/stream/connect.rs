@@ -1,0 +1,96 @@
+//! Making connections of our own.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use sip::{Flow, Transport};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::TlsConnector;
+
+use super::{Origin, Seat, Streams, connection};
+use crate::{NetEvent, tls};
+
+/// What connecting needs beside the table.
+pub(crate) struct Connector {
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) events: mpsc::Sender<NetEvent>,
+    /// Whom TLS trusts; the system's authorities when nothing else was set before the first connection.
+    pub(crate) trust: OnceLock<Arc<ClientConfig>>,
+}
+
+/// Connects `seat` and runs the connection to its end. `host` is the name a TLS certificate has to bear.
+pub(crate) async fn open(connector: Arc<Connector>, seat: Seat, asked: Flow, host: Option<String>) {
+    let flow = seat.flow;
+    match reach(flow, connector.streams.limits.connect).await {
+        Ok(stream) => adopt(connector, stream, seat, Some(asked), host).await,
+        Err(error) => fail(&connector, flow, &error).await,
+    }
+}
+
+/// Runs a connection that somebody else has made.
+pub(crate) async fn adopt(
+    connector: Arc<Connector>,
+    stream: TcpStream,
+    seat: Seat,
+    asked: Option<Flow>,
+    host: Option<String>,
+) {
+    connection::prepare(&stream);
+    let flow = seat.flow;
+    let origin = Origin::Ours(asked);
+    let (streams, events) = (connector.streams.clone(), connector.events.clone());
+    match flow.transport {
+        Transport::Udp | Transport::Tcp => {
+            connection::run(stream, seat, origin, streams, events).await;
+        }
+        Transport::Tls => match shake_hands(&connector, stream, flow, host).await {
+            Ok(stream) => connection::run(stream, seat, origin, streams, events).await,
+            Err(error) => fail(&connector, flow, &error).await,
+        },
+    }
+}
+
+/// A TCP connection to `flow.remote`, from `flow.local`'s address and a port the system chooses.
+pub(crate) async fn reach(flow: Flow, within: Duration) -> io::Result<TcpStream> {
+    let socket = if flow.remote.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    if !flow.local.ip().is_unspecified() {
+        socket.bind(SocketAddr::new(flow.local.ip(), 0))?;
+    }
+    tokio::time::timeout(within, socket.connect(flow.remote)).await?
+}
+
+async fn shake_hands(
+    connector: &Connector,
+    stream: TcpStream,
+    flow: Flow,
+    host: Option<String>,
+) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let trust = match connector.trust.get() {
+        Some(trust) => trust.clone(),
+        None => {
+            // Reading the system's authorities takes some 10 ms of disk.
+            let fresh = tokio::task::spawn_blocking(|| tls::client_config(None))
+                .await?
+                .map_err(io::Error::other)?;
+            connector.trust.get_or_init(|| fresh).clone()
+        }
+    };
+    let name = tls::server_name(host, flow.remote.ip());
+    let shake = TlsConnector::from(trust).connect(name, stream);
+    tokio::time::timeout(connector.streams.limits.connect, shake).await?
+}
+
+async fn fail(connector: &Connector, flow: Flow, error: &io::Error) {
+    tracing::debug!(remote = %flow.remote, transport = flow.transport.as_str(), %error, "a connection could not be made");
+    for flow in connector.streams.leave(flow.id) {
+        let _ = connector.events.send(NetEvent::FlowClosed(flow)).await;
+    }
+}

@@ -1,0 +1,336 @@
+//! The door for SIP: listen, send, and where a host is.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
+
+use bytes::Bytes;
+use rustls::{ClientConfig, ServerConfig};
+use sip::{Flow, Transport};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+
+use crate::dns::Resolver;
+use crate::listen::{BindError, Listen};
+use crate::size::{self, Advice, Attempts};
+use crate::stream::{self, Connector, Origin, Pushed, StreamLimits, Streams};
+use crate::udp::UdpListener;
+use crate::{NetEvent, route};
+
+/// TLS remotes whose looked-up name is remembered.
+const NAMES: usize = 4096;
+
+/// All SIP sockets. A cheap handle; listening goes on until the receiver of the events is dropped.
+#[derive(Clone)]
+pub struct Transports {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    udp: Vec<Arc<UdpListener>>,
+    listens: Vec<Listen>,
+    connector: Arc<Connector>,
+    attempts: Attempts,
+    /// By which name a TLS remote was looked up, for its certificate.
+    names: Mutex<HashMap<SocketAddr, String>>,
+    resolver: Resolver,
+    dropped: Arc<AtomicU64>,
+    runtime: Handle,
+}
+
+impl Transports {
+    /// Listens on all of `listen`, or on none. Must be called inside a tokio runtime, which then runs the sockets.
+    /// `tls` is what `tls://` listeners show.
+    ///
+    /// # Errors
+    /// The first address that cannot be had, with the reason and a hint.
+    pub async fn bind(
+        listen: &[Listen],
+        tls: Option<Arc<ServerConfig>>,
+        events: mpsc::Sender<NetEvent>,
+    ) -> Result<Transports, BindError> {
+        Transports::bind_with(listen, tls, events, StreamLimits::default()).await
+    }
+
+    /// As [`bind`](Transports::bind), with other bounds for connections.
+    ///
+    /// # Errors
+    /// As [`bind`](Transports::bind).
+    #[expect(
+        clippy::unused_async,
+        reason = "says that it needs a runtime, as all of its callers have"
+    )]
+    pub async fn bind_with(
+        listen: &[Listen],
+        tls: Option<Arc<ServerConfig>>,
+        events: mpsc::Sender<NetEvent>,
+        limits: StreamLimits,
+    ) -> Result<Transports, BindError> {
+        let dropped = Arc::new(AtomicU64::new(0));
+        let mut udp = Vec::new();
+        let mut tcp = Vec::new();
+        let mut listens = Vec::new();
+        for &wanted in listen {
+            let fail = |error| BindError::new(wanted, error);
+            let address = match wanted.transport {
+                Transport::Udp => {
+                    let listener =
+                        UdpListener::bind(wanted.address, dropped.clone()).map_err(fail)?;
+                    udp.push(Arc::new(listener));
+                    udp.last().map(|listener| listener.address)
+                }
+                Transport::Tcp | Transport::Tls => {
+                    let acceptor = match (wanted.transport, &tls) {
+                        (Transport::Tls, None) => return Err(BindError::NoCertificate(wanted)),
+                        (Transport::Tls, Some(tls)) => Some(TlsAcceptor::from(tls.clone())),
+                        _ => None,
+                    };
+                    let listener = stream::bind(wanted.address).map_err(fail)?;
+                    let address = listener.local_addr().map_err(fail)?;
+                    tcp.push((listener, acceptor));
+                    Some(address)
+                }
+            };
+            listens.push(Listen {
+                address: address.unwrap_or(wanted.address),
+                ..wanted
+            });
+        }
+        let streams = Arc::new(Streams::new(limits));
+        for listener in &udp {
+            tokio::spawn(listener.clone().run(events.clone()));
+        }
+        for (listener, acceptor) in tcp {
+            tokio::spawn(stream::serve(
+                listener,
+                acceptor,
+                streams.clone(),
+                events.clone(),
+            ));
+        }
+        let connector = Connector {
+            streams,
+            events,
+            trust: OnceLock::new(),
+        };
+        Ok(Transports {
+            shared: Arc::new(Shared {
+                udp,
+                listens,
+                connector: Arc::new(connector),
+                attempts: Attempts::default(),
+                names: Mutex::default(),
+                resolver: Resolver::default(),
+                dropped,
+                runtime: Handle::current(),
+            }),
+        })
+    }
+
+    /// Whom outgoing TLS connections trust. To be called before the first of them; later calls are ignored.
+    /// Without it, the system's authorities (see [`crate::tls::client_config`]).
+    pub fn trust(&self, config: Arc<ClientConfig>) {
+        let _ = self.shared.connector.trust.set(config);
+    }
+
+    /// Sends one message; never waits, from any thread. What cannot be sent comes back as
+    /// [`NetEvent::FlowClosed`] of `flow` as given here.
+    ///
+    /// A stream flow with id 0 uses a live connection to `flow.remote`, else makes one; one with another id only that
+    /// very connection. UDP leaves from `flow.local`; a request over 1,300 octets tries TCP first.
+    pub fn send(&self, flow: Flow, bytes: Bytes) {
+        match flow.transport {
+            Transport::Udp if size::is_large_request(&bytes) && self.listens_tcp(flow.remote) => {
+                self.send_large(flow, bytes);
+            }
+            Transport::Udp => self.send_datagram(flow, &bytes),
+            Transport::Tcp | Transport::Tls => self.send_stream(flow, bytes),
+        }
+    }
+
+    /// Where Offhook listens, with the ports the system chose where 0 was asked.
+    pub fn local_addresses(&self) -> Vec<Listen> {
+        self.shared.listens.clone()
+    }
+
+    /// Our address towards `remote` over `transport`, with the port of the listener of that transport and family:
+    /// what Via and Contact should show. None without a route or any listener of the family.
+    pub fn local_for(&self, transport: Transport, remote: SocketAddr) -> Option<SocketAddr> {
+        let local = route::local_ip(remote)?;
+        Some(SocketAddr::new(
+            local,
+            self.listener_port(transport, local)?,
+        ))
+    }
+
+    /// Datagrams dropped so far because the switch or a socket was too busy.
+    pub fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Flows to try for `host`, best first (RFC 3263 §4.2): an IP address as it is; with `port`, the addresses of the
+    /// host; else its SRV records and then their addresses. Empty when nothing is known or reachable. IPv6 addresses
+    /// may be in brackets. At most some ten seconds.
+    pub async fn resolve(&self, host: &str, port: Option<u16>, transport: Transport) -> Vec<Flow> {
+        let found = self.shared.resolver.find(host, port, transport).await;
+        let mut flows: Vec<Flow> = Vec::new();
+        for remote in found {
+            let Some(local) = self.local_for(transport, remote) else {
+                continue;
+            };
+            let flow = Flow {
+                transport,
+                local,
+                remote,
+                id: 0,
+            };
+            if !flows.contains(&flow) {
+                flows.push(flow);
+            }
+        }
+        if transport == Transport::Tls {
+            self.remember_name(host, &flows);
+        }
+        flows
+    }
+
+    fn send_datagram(&self, flow: Flow, bytes: &[u8]) {
+        let listener = self
+            .shared
+            .udp
+            .iter()
+            .find(|listener| listener.serves(flow.local));
+        let sent = listener.map(|listener| listener.send(flow.local.ip(), flow.remote, bytes));
+        match sent {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                tracing::debug!(remote = %flow.remote, %error, "a datagram could not be sent");
+                self.report(NetEvent::FlowClosed(flow));
+            }
+            None => {
+                tracing::debug!(local = %flow.local, "no UDP socket has this address");
+                self.report(NetEvent::FlowClosed(flow));
+            }
+        }
+    }
+
+    fn send_stream(&self, flow: Flow, bytes: Bytes) {
+        let connector = &self.shared.connector;
+        let asked = (flow.id == 0).then_some(flow);
+        match connector.streams.push(flow, bytes.clone(), asked) {
+            Pushed::Queued => {}
+            Pushed::Absent if flow.id == 0 => {
+                let Some(seat) = connector.streams.seat(flow, Origin::Ours(Some(flow))) else {
+                    tracing::warn!(remote = %flow.remote, "too many connections: none was made");
+                    return self.report(NetEvent::FlowClosed(flow));
+                };
+                connector.streams.push(seat.flow, bytes, None);
+                let host = self.name_of(flow.remote);
+                let open = stream::open(connector.clone(), seat, flow, host);
+                self.shared.runtime.spawn(open);
+            }
+            Pushed::Absent | Pushed::Stuck => self.report(NetEvent::FlowClosed(flow)),
+        }
+    }
+
+    fn send_large(&self, flow: Flow, bytes: Bytes) {
+        let Some(changed) = size::by_tcp(&bytes) else {
+            return self.send_datagram(flow, &bytes);
+        };
+        let tcp = Flow {
+            transport: Transport::Tcp,
+            ..flow
+        };
+        let streams = &self.shared.connector.streams;
+        if streams.is_connected(Transport::Tcp, flow.remote)
+            && streams.push(tcp, changed.clone(), None) == Pushed::Queued
+        {
+            return;
+        }
+        match self.shared.attempts.advise(Instant::now(), flow.remote) {
+            Advice::Drop => {}
+            Advice::UseUdp => self.send_datagram(flow, &bytes),
+            Advice::Try => {
+                let attempt = self.clone().try_tcp(flow, tcp, bytes, changed);
+                self.shared.runtime.spawn(attempt);
+            }
+        }
+    }
+
+    /// Sends `changed` by TCP when a connection can be had at once, else `bytes` by UDP.
+    async fn try_tcp(self, flow: Flow, tcp: Flow, bytes: Bytes, changed: Bytes) {
+        let connector = self.shared.connector.clone();
+        let made = stream::reach(tcp, size::PATIENCE).await;
+        let seated = made
+            .ok()
+            .and_then(|made| Some((made, connector.streams.seat(tcp, Origin::Ours(None))?)));
+        let connected = seated.is_some();
+        self.shared
+            .attempts
+            .done(Instant::now(), flow.remote, connected);
+        let Some((made, seat)) = seated else {
+            return self.send_datagram(flow, &bytes);
+        };
+        connector.streams.push(seat.flow, changed, None);
+        stream::adopt(connector, made, seat, None, None).await;
+    }
+
+    /// Tells the switch without waiting for it and without losing it.
+    fn report(&self, event: NetEvent) {
+        let events = &self.shared.connector.events;
+        if let Err(mpsc::error::TrySendError::Full(event)) = events.try_send(event) {
+            let events = events.clone();
+            self.shared.runtime.spawn(async move {
+                let _ = events.send(event).await;
+            });
+        }
+    }
+
+    fn listens_tcp(&self, remote: SocketAddr) -> bool {
+        self.shared.listens.iter().any(|listen| {
+            listen.transport == Transport::Tcp && listen.address.is_ipv4() == remote.is_ipv4()
+        })
+    }
+
+    /// The port of the listener that fits best: same transport and address, same transport, any of the family.
+    fn listener_port(&self, transport: Transport, local: IpAddr) -> Option<u16> {
+        let fit = |listen: &&Listen| {
+            let address = listen.address.ip();
+            let same = address == local || address.is_unspecified();
+            (listen.transport == transport, same)
+        };
+        self.shared
+            .listens
+            .iter()
+            .filter(|listen| listen.address.is_ipv4() == local.is_ipv4())
+            // UDP can only leave through a socket of its own.
+            .filter(|listen| transport != Transport::Udp || fit(listen) == (true, true))
+            .rev()
+            .max_by_key(fit)
+            .map(|listen| listen.address.port())
+    }
+
+    fn remember_name(&self, host: &str, flows: &[Flow]) {
+        let mut names = self.names();
+        if names.len() + flows.len() > NAMES {
+            names.clear();
+        }
+        for flow in flows {
+            names.insert(flow.remote, host.to_owned());
+        }
+    }
+
+    fn name_of(&self, remote: SocketAddr) -> Option<String> {
+        self.names().get(&remote).cloned()
+    }
+
+    fn names(&self) -> std::sync::MutexGuard<'_, HashMap<SocketAddr, String>> {
+        self.shared
+            .names
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

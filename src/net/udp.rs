@@ -1,0 +1,143 @@
+//! SIP over UDP: one socket per listen address.
+//!
+//! Receiving never waits for the switch: its queue is bounded, and a datagram that finds it full is dropped and
+//! counted, for its sender repeats it. Sending never waits either.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use sip::{Flow, Transport};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+
+use crate::{NetEvent, TRAFFIC_CLASS_SIP, pktinfo};
+
+/// Socket buffers for bursts; the kernel may grant less.
+const SOCKET_BUFFER: usize = 4 << 20;
+/// Datagrams taken before other tasks get their turn.
+const BATCH: usize = 64;
+
+/// A bound socket.
+pub(crate) struct UdpListener {
+    socket: UdpSocket,
+    /// As bound, with the port the system chose when 0 was asked.
+    pub(crate) address: SocketAddr,
+    dropped: Arc<AtomicU64>,
+}
+
+impl UdpListener {
+    /// Binds; must run inside a tokio runtime.
+    pub(crate) fn bind(address: SocketAddr, dropped: Arc<AtomicU64>) -> io::Result<UdpListener> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::DGRAM,
+            Some(Protocol::UDP),
+        )?;
+        socket.set_nonblocking(true)?;
+        // Traffic class and buffer sizes are wishes: a container may forbid them and calls still work.
+        let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
+        let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+            let _ = socket.set_tclass_v6(TRAFFIC_CLASS_SIP);
+        } else {
+            let _ = socket.set_tos_v4(TRAFFIC_CLASS_SIP);
+        }
+        pktinfo::enable(socket.as_fd(), address.is_ipv6())?;
+        socket.bind(&address.into())?;
+        let address = socket
+            .local_addr()?
+            .as_socket()
+            .ok_or(io::ErrorKind::InvalidData)?;
+        Ok(UdpListener {
+            socket: UdpSocket::from_std(socket.into())?,
+            address,
+            dropped,
+        })
+    }
+
+    /// Whether a datagram from `local` leaves through this socket.
+    pub(crate) fn serves(&self, local: SocketAddr) -> bool {
+        self.address.is_ipv4() == local.is_ipv4()
+            && self.address.port() == local.port()
+            && (self.address.ip().is_unspecified() || self.address.ip() == local.ip())
+    }
+
+    /// Sends at once or not at all; a full socket buffer counts as a lost datagram, which UDP may always have.
+    pub(crate) fn send(&self, local: IpAddr, remote: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        let source = (!local.is_unspecified()).then_some(local);
+        match pktinfo::send(self.socket.as_fd(), remote, source, bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    /// Receives until the switch is gone.
+    pub(crate) async fn run(self: Arc<UdpListener>, events: mpsc::Sender<NetEvent>) {
+        let mut buffer = vec![0; 65_536];
+        loop {
+            tokio::select! {
+                ready = self.socket.readable() => if ready.is_err() { return },
+                () = events.closed() => return,
+            }
+            for _ in 0..BATCH {
+                let receive = || pktinfo::receive(self.socket.as_fd(), &mut buffer);
+                match self.socket.try_io(Interest::READABLE, receive) {
+                    Ok(datagram) => {
+                        let bytes = buffer.get(..datagram.len).unwrap_or_default();
+                        self.deliver(&events, datagram, bytes);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    // An ICMP error of an earlier send, or an interrupted call: the socket lives on.
+                    Err(error) => tracing::trace!(%error, "receiving a datagram"),
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn deliver(&self, events: &mpsc::Sender<NetEvent>, datagram: pktinfo::Datagram, bytes: &[u8]) {
+        let local = SocketAddr::new(
+            datagram.to.unwrap_or(self.address.ip()),
+            self.address.port(),
+        );
+        // Nobody can be answered at port 0.
+        if datagram.from.port() == 0 {
+            return;
+        }
+        match bytes.first() {
+            // RFC 5626 §3.5.1 keep-alives belong to streams, but phones send them over UDP too: the pong opens
+            // the NAT in their direction.
+            Some(b'\r' | b'\n') if bytes == b"\r\n\r\n" => {
+                let _ = self.send(local.ip(), datagram.from, b"\r\n");
+                return;
+            }
+            // RFC 7983 §7: 0 to 3 is STUN. Zero octets and blanks are keep-alives of other phones.
+            None | Some(0..=3) => return,
+            Some(_) if bytes.iter().all(|b| b.is_ascii_whitespace()) => return,
+            Some(_) => {}
+        }
+        let flow = Flow {
+            transport: Transport::Udp,
+            local,
+            remote: datagram.from,
+            id: 0,
+        };
+        let message = NetEvent::Message {
+            flow,
+            bytes: Bytes::copy_from_slice(bytes),
+        };
+        if events.try_send(message).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
