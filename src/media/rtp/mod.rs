@@ -4,4 +4,7 @@
 //! makes it panic. Next: `packet` reads and writes headers, `rtcp` the reports, `stats` keeps what a report says,
 //! `dtmf` the digits.
 
+pub mod dtmf;
 pub mod packet;
+pub mod rtcp;
+pub mod stats;

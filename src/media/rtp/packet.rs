@@ -81,7 +81,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const HEADER: Header = Header { marker: true, payload_type: 101, sequence: 0xfffe, timestamp: 0x0102_0304, ssrc: 0xdead_beef };
+    const HEADER: Header = Header {
+        marker: true,
+        payload_type: 101,
+        sequence: 0xfffe,
+        timestamp: 0x0102_0304,
+        ssrc: 0xdead_beef,
+    };
 
     fn packet(payload: &[u8]) -> Vec<u8> {
         let mut out = vec![0; HEADER_LEN];
