@@ -1,1 +1,80 @@
-//! Being built.
+//! The REST API under `/api/v1`, its description, and the small web page that shows the live office.
+//!
+//! It decides nothing about calls: a write goes to `store`, and the new [`directory::Directory`] or an
+//! action goes to the Switch as a [`switch::Event`]; what lives is read from [`Live`], which the wiring
+//! feeds with notices. It opens no socket: [`router`] returns a service for whoever listens.
+//! Next: `routes.rs` lists every path, `openapi.json` describes them, `change.rs` is how a write takes effect.
+
+mod auth;
+mod body;
+mod call_records;
+mod calls;
+mod change;
+mod clock;
+mod dialplan;
+mod error;
+mod extensions;
+mod fields;
+mod health;
+mod live;
+mod page;
+mod registrations;
+mod routes;
+mod site;
+mod trunks;
+
+pub use dialplan::{Dialplan, ScriptProblem};
+pub use live::Live;
+
+use std::sync::Arc;
+use store::Store;
+
+/// The largest request body, bytes; a larger one is refused with 413.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// What the API stands on.
+#[derive(Clone)]
+pub struct Api {
+    /// Extensions, trunks, call records and admin keys.
+    pub store: Store,
+    /// To the Switch. When it is full, the API answers 503 with Retry-After and has changed nothing.
+    pub events: tokio::sync::mpsc::Sender<switch::Event>,
+    /// What the Switch told last.
+    pub live: Arc<Live>,
+    /// The scripts.
+    pub dialplan: Arc<dyn Dialplan>,
+    /// The realm that passwords are digested with.
+    pub realm: String,
+    /// A key that is let in besides those in the store (`OFFHOOK_ADMIN_KEY`).
+    pub admin_key: Option<String>,
+    /// The program's version, for `/system/health`.
+    pub version: &'static str,
+}
+
+/// The API, its pages and everything else that is served over HTTP.
+pub fn router(api: Api) -> axum::Router {
+    routes::router(Arc::new(Shared::new(api)))
+}
+
+/// The state that all requests share.
+pub(crate) struct Shared {
+    pub(crate) api: Api,
+    /// SHA-256 of `api.admin_key`, so that comparing takes the same time for every wrong key.
+    pub(crate) admin_key: Option<auth::KeyHash>,
+    /// Whose turn it is to write the configuration.
+    pub(crate) configuration: tokio::sync::Mutex<change::Told>,
+    /// Whose turn it is to change the scripts.
+    pub(crate) scripts: tokio::sync::Mutex<()>,
+}
+
+impl Shared {
+    fn new(api: Api) -> Self {
+        let key = api.admin_key.as_deref().filter(|key| !key.is_empty());
+        Self {
+            admin_key: key.map(auth::hash),
+            configuration: tokio::sync::Mutex::new(change::Told::Everything),
+            scripts: tokio::sync::Mutex::new(()),
+            api,
+        }
+    }
+}

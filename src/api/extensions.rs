@@ -1,0 +1,203 @@
+//! `/extensions`: the numbers of the office, by number. Passwords go in and never come out.
+
+use crate::Shared;
+use crate::body::{Name, Object, merge};
+use crate::error::Error;
+use crate::fields::{Fields, Secret};
+use crate::page::Page;
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use directory::{Extension, Ha1, Invalid, extension};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+const DEFAULT_MAX_CONTACTS: u16 = 5;
+
+pub(crate) async fn list(
+    State(shared): State<Arc<Shared>>,
+    page: Page,
+) -> Result<Json<Value>, Error> {
+    let after = page.after::<1>()?.map(|[number]| number);
+    let extensions = shared.api.store.extensions(after, page.wanted()).await;
+    let extensions = extensions.map_err(of_store)?;
+    let key = |e: &Extension| vec![e.number.clone()];
+    Ok(page.answer(extensions, key, |e| Value::Object(view(e))))
+}
+
+pub(crate) async fn show(
+    State(shared): State<Arc<Shared>>,
+    Name(number): Name,
+) -> Result<Json<Map<String, Value>>, Error> {
+    find(&shared, &number).await.map(|e| Json(view(&e)))
+}
+
+pub(crate) async fn create(
+    State(shared): State<Arc<Shared>>,
+    Object(members): Object,
+) -> Result<Response, Error> {
+    let new = read(members, None, None, &shared.api.realm)?;
+    shared
+        .change(async move |shared| {
+            let created = shared.api.store.create_extension(&new).await;
+            created.map_err(of_store)?;
+            Ok(answer_created(&new))
+        })
+        .await
+}
+
+/// Creates the extension of the path or replaces all of it, except that a password left out stays.
+pub(crate) async fn replace(
+    State(shared): State<Arc<Shared>>,
+    Name(number): Name,
+    Object(members): Object,
+) -> Result<Response, Error> {
+    shared
+        .change(async move |shared| {
+            let old = match find(&shared, &number).await {
+                Ok(old) => Some(old),
+                Err(Error::NotFound(_)) => None,
+                Err(error) => return Err(error),
+            };
+            let new = read(members, Some(&number), old.as_ref(), &shared.api.realm)?;
+            let store = &shared.api.store;
+            if old.is_some() {
+                store.update_extension(&new).await.map_err(of_store)?;
+                Ok(Json(view(&new)).into_response())
+            } else {
+                store.create_extension(&new).await.map_err(of_store)?;
+                Ok(answer_created(&new))
+            }
+        })
+        .await
+}
+
+pub(crate) async fn patch(
+    State(shared): State<Arc<Shared>>,
+    Name(number): Name,
+    Object(patch): Object,
+) -> Result<Json<Map<String, Value>>, Error> {
+    shared
+        .change(async move |shared| {
+            let old = find(&shared, &number).await?;
+            let members = merge(view(&old), patch, &["number", "password"]);
+            let new = read(members, Some(&number), Some(&old), &shared.api.realm)?;
+            let updated = shared.api.store.update_extension(&new).await;
+            updated.map_err(of_store)?;
+            Ok(Json(view(&new)))
+        })
+        .await
+}
+
+pub(crate) async fn delete(
+    State(shared): State<Arc<Shared>>,
+    Name(number): Name,
+) -> Result<StatusCode, Error> {
+    shared
+        .change(async move |shared| {
+            let old = find(&shared, &number).await?;
+            let deleted = shared.api.store.delete_extension(&old.number).await;
+            deleted.map_err(of_store)?;
+            Ok(StatusCode::NO_CONTENT)
+        })
+        .await
+}
+
+/// Whether there is an extension of that number; the number may be any text.
+pub(crate) async fn exists(shared: &Shared, number: &str) -> Result<bool, Error> {
+    match find(shared, number).await {
+        Ok(_) => Ok(true),
+        Err(Error::NotFound(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+async fn find(shared: &Shared, number: &str) -> Result<Extension, Error> {
+    // Any other text is no number, and PostgreSQL refuses some: a NUL.
+    if !number.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(Error::NotFound("extension"));
+    }
+    shared.api.store.extension(number).await.map_err(of_store)
+}
+
+/// The extension that `members` describe. `path` is the number in the path, which cannot be changed;
+/// `old` gives the password that is kept when none is sent.
+fn read(
+    members: Map<String, Value>,
+    path: Option<&str>,
+    old: Option<&Extension>,
+    realm: &str,
+) -> Result<Extension, Error> {
+    let mut fields = Fields::new(members);
+    let number = fields.text("number", path);
+    if path.is_some_and(|path| path != number) {
+        let why = "cannot be changed: it must be the number in the path";
+        fields.refuse(Invalid::new("number", why));
+    }
+    let name = fields.text("name", Some(""));
+    let codecs = fields.codecs("codecs");
+    let max_contacts = fields.number("max_contacts", DEFAULT_MAX_CONTACTS);
+    let allow_weak_password = fields.flag("allow_weak_password");
+    let mut wrong = Vec::new();
+    let ha1 = match (fields.secret("password"), old) {
+        (Secret::Set(password), _) => {
+            wrong.extend(extension::check_password(
+                &number,
+                &password,
+                allow_weak_password,
+            ));
+            Some(store::ha1(&number, realm, &password))
+        }
+        (Secret::Keep, Some(old)) => Some(old.ha1.clone()),
+        (Secret::Keep, None) => {
+            wrong.push(Invalid::new("password", "is required"));
+            None
+        }
+        (Secret::Clear, _) => {
+            wrong.push(Invalid::new(
+                "password",
+                "must be a string: it cannot be removed",
+            ));
+            None
+        }
+    };
+    let extension = Extension {
+        number,
+        name,
+        // Empty only together with a refusal.
+        ha1: ha1.unwrap_or_else(|| Ha1 {
+            md5: String::new(),
+            sha256: String::new(),
+        }),
+        codecs,
+        max_contacts,
+        allow_weak_password,
+    };
+    wrong.extend(extension.check());
+    fields.finish(wrong)?;
+    Ok(extension)
+}
+
+fn view(e: &Extension) -> Map<String, Value> {
+    let value = json!({
+        "number": e.number,
+        "name": e.name,
+        "codecs": e.codecs,
+        "max_contacts": e.max_contacts,
+        "allow_weak_password": e.allow_weak_password,
+    });
+    match value {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}
+
+fn answer_created(e: &Extension) -> Response {
+    let place = [(header::LOCATION, format!("/api/v1/extensions/{}", e.number))];
+    (StatusCode::CREATED, place, Json(view(e))).into_response()
+}
+
+fn of_store(error: store::Error) -> Error {
+    Error::of_store("extension")(error)
+}

@@ -1,0 +1,142 @@
+//! The office as the Switch told it last: live calls, registrations, how trunks stand.
+
+use directory::Registration;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use switch::{CallId, LiveCall, Notice, TrunkState};
+
+/// The live view. The wiring feeds it every notice; requests read it. It holds as much as the Switch
+/// does, whose tables are bounded.
+#[derive(Default)]
+pub struct Live {
+    view: Mutex<View>,
+    waiting: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
+}
+
+#[derive(Default)]
+struct View {
+    calls: BTreeMap<CallId, LiveCall>,
+    /// By extension and binding.
+    registrations: BTreeMap<(String, String), Registration>,
+    trunks: BTreeMap<String, TrunkState>,
+}
+
+impl Live {
+    /// An empty view.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in what the Switch told.
+    pub fn apply(&self, notice: &Notice) {
+        let mut view = self.view();
+        match notice {
+            Notice::Call(call) => {
+                view.calls.insert(call.call, call.clone());
+            }
+            Notice::CallEnded { call, .. } => {
+                view.calls.remove(call);
+            }
+            Notice::Registered(r) => {
+                let key = (r.extension.clone(), r.binding.clone());
+                view.registrations.insert(key, r.clone());
+            }
+            Notice::Unregistered { extension, binding } => {
+                view.registrations
+                    .remove(&(extension.clone(), binding.clone()));
+            }
+            Notice::Trunk { name, state } => {
+                view.trunks.insert(name.clone(), state.clone());
+            }
+            Notice::TrunkGone { name } => {
+                view.trunks.remove(name);
+            }
+            Notice::Stopped => *view = View::default(),
+            Notice::Emergency { .. } | Notice::Warning { .. } | Notice::Panicked { .. } => {}
+        }
+    }
+
+    /// Every live call, the oldest first.
+    pub fn calls(&self) -> Vec<LiveCall> {
+        self.view().calls.values().cloned().collect()
+    }
+
+    /// One live call.
+    pub fn call(&self, id: CallId) -> Option<LiveCall> {
+        self.view().calls.get(&id).cloned()
+    }
+
+    /// How many calls there are.
+    pub fn call_count(&self) -> usize {
+        self.view().calls.len()
+    }
+
+    /// Every registration told, ordered by extension and binding. One that ran out a moment ago may be among them.
+    pub fn registrations(&self) -> Vec<Registration> {
+        self.view().registrations.values().cloned().collect()
+    }
+
+    /// How the trunk stands; `None` when the Switch has said nothing of it.
+    pub fn trunk_state(&self, name: &str) -> Option<TrunkState> {
+        self.view().trunks.get(name).cloned()
+    }
+
+    /// Gives the view a way to ask how many call records are not in the database yet. Only the first one counts.
+    pub fn watch_records(&self, waiting: impl Fn() -> usize + Send + Sync + 'static) {
+        // A second watch would count the same records.
+        let _ = self.waiting.set(Box::new(waiting));
+    }
+
+    /// How many call records are not in the database yet; `None` before [`Live::watch_records`].
+    pub fn records_waiting(&self) -> Option<usize> {
+        self.waiting.get().map(|waiting| waiting())
+    }
+
+    /// A panic elsewhere cannot leave the maps half changed, so a poisoned lock is as good as any.
+    fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_view_follows_the_notices() {
+        let live = Live::new();
+        let registration = Registration {
+            extension: "101".into(),
+            binding: "b".into(),
+            contact: "sip:101@192.0.2.1".into(),
+            source: "192.0.2.1:5060".into(),
+            local: "192.0.2.9:5060".into(),
+            transport: "udp".into(),
+            user_agent: String::new(),
+            call_id: "x".into(),
+            cseq: 1,
+            expires_at_ms: 1,
+        };
+        live.apply(&Notice::Registered(registration.clone()));
+        live.apply(&Notice::Registered(Registration {
+            cseq: 2,
+            ..registration
+        }));
+        assert_eq!(live.registrations().len(), 1);
+        live.apply(&Notice::Unregistered {
+            extension: "101".into(),
+            binding: "b".into(),
+        });
+        assert_eq!(live.registrations(), []);
+
+        let name = "itsp".to_owned();
+        let state = TrunkState::Registered;
+        live.apply(&Notice::Trunk {
+            name: name.clone(),
+            state: state.clone(),
+        });
+        assert_eq!(live.trunk_state("itsp"), Some(state));
+        live.apply(&Notice::TrunkGone { name });
+        assert_eq!(live.trunk_state("itsp"), None);
+    }
+}
