@@ -12,9 +12,11 @@
 mod arena;
 mod dialog;
 pub mod digest;
+mod dispatch;
 pub mod endpoint;
 pub mod flow;
 pub mod message;
+mod screen;
 mod secret;
 mod timers;
 mod transaction;

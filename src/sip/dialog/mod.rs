@@ -1,45 +1,260 @@
-//! Dialogs.
-use crate::endpoint::{DialogId, Endpoint, Invite};
-use crate::flow::Flow;
-use crate::transaction::{Layer, Notice};
-use std::time::Instant;
+//! Dialogs: two parties in step, from the INVITE to the BYE. RFC 3261 §12 to §15.
+//!
+//! One [`Dialog`] is one leg of a call. Who does what: `invite.rs` calls (UAC), `accept.rs` is called (UAS), `modify.rs`
+//! changes a session that stands, `bye.rs` ends it, `cancel.rs` ends it before it stood. This file has what they share:
+//! the state, how a request inside the dialog is written and read, and the table that makes one `Ended` of every end.
+//! Not here: repeats and timeouts of single requests (`transaction/`), what a call is (`switch`).
 
+mod accept;
+mod bye;
+mod cancel;
+mod invite;
+mod modify;
+mod table;
+
+use crate::endpoint::{ALLOW, DialogId, Login, SipEvent, TransactionId};
+use crate::flow::Flow;
+use crate::message::{Builder, HeaderId, Message, Method, NameAddr};
+use crate::secret::{Key, Secret};
+use crate::timers::TimerId;
+use crate::transaction::{self, Auth, Draft, Layer, Notice, Owner};
+
+use accept::{Purpose, Unacked};
+use bye::Closing;
+use invite::Calling;
+use modify::{Ours, Theirs};
+pub(crate) use invite::release_fork;
+pub(crate) use table::Dialogs;
+
+/// What a dialog's timer rings for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Alarm {
+    /// UAS: a minute passed since the last provisional response. UAC: three since the peer's.
     Ringing,
+    /// Our 2xx, once more.
+    Repeat,
+    /// Our 2xx found no ACK.
+    GiveUp,
+    /// An offer that met glare, once more.
+    Offer,
 }
-pub(crate) struct Dialogs {}
-pub(crate) struct Dialog {}
-impl Dialogs {
-    pub(crate) fn new() -> Dialogs {
-        Dialogs {}
-    }
-    pub(crate) fn len(&self) -> usize {
-        0
-    }
+
+enum Phase {
+    /// We called; no final answer yet.
+    Calling(Box<Calling>),
+    /// They called; we gave no final answer yet.
+    Incoming { invite: TransactionId },
+    /// Answered 2xx, acknowledged or (see `unacked`) not.
+    Up,
+    /// Our BYE is on its way.
+    Closing(Box<Closing>),
+    Over,
 }
+
+/// Who made the Call-ID: decides who waits longer after glare (RFC 3261 §14.1).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Caller,
+    Callee,
+}
+
+pub(crate) struct Dialog {
+    id: DialogId,
+    role: Role,
+    phase: Phase,
+    flow: Flow,
+    call_id: String,
+    local_tag: String,
+    /// From of our requests, tag included.
+    local: String,
+    /// To of our requests, tag included once there is one.
+    remote: String,
+    /// RFC 3261 §12.1: the remote target, a URI.
+    target: String,
+    routes: Vec<String>,
+    contact_user: String,
+    local_seq: u32,
+    remote_seq: Option<u32>,
+    login: Option<Login>,
+    ringing: Option<TimerId>,
+    unacked: Option<Unacked>,
+    ours: Ours,
+    theirs: Option<Theirs>,
+    /// Where the table finds this dialog; the first `registered` are in it already.
+    keys: Vec<Key>,
+    registered: usize,
+    /// Keys of forks that lost.
+    stale: Vec<Key>,
+}
+
+/// The table key of a dialog (RFC 3261 §12: Call-ID, local tag, remote tag).
+pub(crate) fn key(secret: &Secret, call_id: &str, local_tag: &str, remote_tag: &str) -> Key {
+    secret.key(&[b"dialog", call_id.as_bytes(), local_tag.as_bytes(), remote_tag.as_bytes()])
+}
+
 impl Dialog {
-    pub(crate) fn cancel(&mut self, _: &mut Layer, _: Option<String>) {}
-    pub(crate) fn ring(&mut self, _: &mut Layer, _: u16, _: Option<&[u8]>) {}
-    pub(crate) fn answer(&mut self, _: &mut Layer, _: &[u8]) {}
-    pub(crate) fn refuse(&mut self, _: &mut Layer, _: u16, _: &[(&str, String)]) {}
-    pub(crate) fn bye(&mut self, _: &mut Layer, _: Option<String>) {}
-    pub(crate) fn accept_reoffer(&mut self, _: &mut Layer, _: &[u8]) {}
-    pub(crate) fn refuse_reoffer(&mut self, _: &mut Layer, _: u16) {}
-    pub(crate) fn reinvite(&mut self, _: &mut Layer, _: &[u8]) {}
+    /// A request inside the dialog that is no repeat, no ACK and no CANCEL.
+    pub(crate) fn receive(&mut self, layer: &mut Layer, request: &Message, flow: Flow) {
+        let number = request.cseq().map_or(0, |(number, _)| number);
+        // RFC 3261 §12.2.2: a lower number than the last is out of order.
+        if self.remote_seq.is_some_and(|last| number < last) {
+            return layer.reject(request, flow, 500, &[]);
+        }
+        self.remote_seq = Some(number);
+        // The tags prove that it is the peer: a phone whose NAT or connection changed is found again.
+        self.flow = flow;
+        match request.method() {
+            Method::Bye => self.hung_up(layer, request),
+            _ if matches!(self.phase, Phase::Closing(_) | Phase::Over) => {
+                layer.reject(request, flow, 481, &[]);
+            }
+            Method::Invite | Method::Update => self.reoffered(layer, request),
+            Method::Info => {
+                self.agree(layer, request);
+                layer.event(SipEvent::Info {
+                    dialog: self.id,
+                    request: request.clone(),
+                });
+            }
+            Method::Options => self.agree(layer, request),
+            Method::Other(_) => layer.reject(request, flow, 501, &[]),
+            _ => layer.reject(request, flow, 405, &[("Allow", ALLOW.to_owned())]),
+        }
+    }
+
+    /// What a transaction of this dialog told; given back when it is of no phase that waits for it (a late fork).
+    pub(crate) fn heard(&mut self, layer: &mut Layer, notice: Notice) -> Option<Notice> {
+        let (Notice::Response { transaction, .. } | Notice::Failed { transaction, .. }) = &notice;
+        let transaction = *transaction;
+        let calling = matches!(&self.phase, Phase::Calling(calling) if calling.invite == Some(transaction));
+        let closing = matches!(&self.phase, Phase::Closing(closing) if closing.bye == transaction);
+        if calling {
+            self.call_answered(layer, notice);
+        } else if closing {
+            self.bye_answered(layer, notice);
+        } else if self.ours.transaction() == Some(transaction) {
+            self.offer_answered(layer, notice);
+        } else {
+            return Some(notice);
+        }
+        None
+    }
+
+    pub(crate) fn ring_alarm(&mut self, layer: &mut Layer, alarm: Alarm) {
+        match alarm {
+            Alarm::Ringing => {
+                self.ringing = None;
+                self.ringing_alarm(layer);
+            }
+            Alarm::Repeat => self.repeat_answer(layer),
+            Alarm::GiveUp => self.lose(layer),
+            Alarm::Offer => self.retry_offer(layer),
+        }
+    }
+
+    /// Ends the dialog: no timer and no transaction remembers it.
+    fn end(&mut self, layer: &mut Layer) {
+        self.quiet(layer);
+        self.phase = Phase::Over;
+    }
+
+    /// Stops everything a standing session does: ringing, repeating, offers both ways.
+    fn quiet(&mut self, layer: &mut Layer) {
+        if let Some(timer) = self.ringing.take() {
+            layer.wheel.cancel(timer);
+        }
+        if let Some(unacked) = self.unacked.take() {
+            unacked.stop(layer);
+        }
+        self.withdraw(layer);
+    }
+
+    /// 200 through a transaction, so that a repeat is not told twice.
+    fn agree(&self, layer: &mut Layer, request: &Message) {
+        let transaction = layer.open(request, self.flow, Owner::Nobody);
+        let mut builder = self.response(layer, request, 200);
+        if matches!(request.method(), Method::Options) {
+            builder = builder.header("Allow", ALLOW).header("Accept", "application/sdp");
+        }
+        if let Ok(bytes) = builder.build() {
+            layer.reply(transaction, 200, bytes);
+        }
+    }
+
+    fn response(&self, layer: &Layer, request: &Message, status: u16) -> Builder {
+        layer.draft_response(request, status, &self.local_tag)
+    }
+
+    /// A response with what a session needs: Contact, Allow, SDP.
+    fn session_response(&self, layer: &Layer, request: &Message, status: u16, sdp: &[u8]) -> Builder {
+        let builder = self
+            .response(layer, request, status)
+            .header("Contact", self.contact(layer))
+            .header("Allow", ALLOW);
+        if sdp.is_empty() { builder } else { builder.body("application/sdp", sdp) }
+    }
+
+    fn contact(&self, layer: &Layer) -> String {
+        transaction::contact(&layer.config, self.flow, &self.contact_user)
+    }
+
+    /// A request inside the dialog (RFC 3261 §12.2.1.1). The bytes go to the dialog's flow whatever the route says: the
+    /// peer is reached where it was reached before, NAT or not.
+    fn draft(&self, layer: &mut Layer, method: &str, number: u32) -> Draft {
+        let loose = |route: &String| NameAddr::parse(route).is_ok_and(|r| r.uri.params.has("lr"));
+        let mut routes = self.routes.clone();
+        let mut uri = self.target.clone();
+        if let Some(first) = self.routes.first().filter(|first| !loose(first))
+            && let Ok(strict) = NameAddr::parse(first)
+        {
+            // A strict router is the Request-URI; the target goes last.
+            routes.remove(0);
+            routes.push(format!("<{uri}>"));
+            uri = strict.uri_text;
+        }
+        let mut draft = layer.draft(self.flow, method, &uri);
+        for route in routes {
+            draft = draft.header("Route", route);
+        }
+        draft
+            .header("From", &self.local)
+            .header("To", &self.remote)
+            .header("Call-ID", &self.call_id)
+            .header("CSeq", format!("{number} {method}"))
+    }
+
+    fn next_seq(&mut self) -> u32 {
+        self.local_seq += 1;
+        self.local_seq
+    }
+
+    /// RFC 3261 §12.2.1.2, §12.2.2: a Contact in a target refresh moves the target.
+    fn refresh_target(&mut self, message: &Message) {
+        if let Some(contact) = message.contact() {
+            self.target = contact.uri_text;
+        }
+    }
+
+    fn add_key(&mut self, layer: &Layer, remote_tag: &str) {
+        let key = key(&layer.secret, &self.call_id, &self.local_tag, remote_tag);
+        if !self.keys.contains(&key) {
+            self.keys.push(key);
+        }
+    }
 }
-impl Endpoint {
-    pub(crate) fn with(
-        &mut self,
-        _: Instant,
-        _: DialogId,
-        _: impl FnOnce(&mut Dialog, &mut Layer),
-    ) {
+
+/// Headers that answer a challenge.
+fn with_answers(mut draft: Draft, auth: &Auth) -> Draft {
+    for (name, value) in auth.answers() {
+        draft = draft.header(name, value);
     }
-    pub(crate) fn start_call(&mut self, _: Invite) -> DialogId {
-        DialogId(0)
-    }
-    pub(crate) fn take(&mut self, _: Flow, _: bytes::Bytes) {}
-    pub(crate) fn tell(&mut self, _: Option<Notice>) {}
-    pub(crate) fn ring_alarm(&mut self, _: crate::transaction::Alarm) {}
+    draft
+}
+
+fn tag_of(address: Option<NameAddr>) -> String {
+    address.as_ref().and_then(|a| a.tag()).unwrap_or_default().to_owned()
+}
+
+fn reason_of(message: &Message) -> Option<String> {
+    message.header(HeaderId::Reason).map(std::borrow::Cow::into_owned)
 }

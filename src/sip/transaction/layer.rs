@@ -202,8 +202,10 @@ impl Layer {
             .ok()
             .and_then(|invite| write::cancel(&invite, flow, reason));
         if let Some(draft) = draft {
-            // A reason that cannot be written is worth less than the CANCEL, but it is ours and checked: nothing is lost here.
-            let _sent = self.start(draft, Owner::Nobody);
+            // A reason that cannot be written is worth less than the CANCEL.
+            if self.start(draft, Owner::Nobody).is_err() && reason.is_some() {
+                return self.cancel(id, None);
+            }
         }
         self.hurry(id);
     }

@@ -8,6 +8,7 @@ use crate::flow::{Flow, Transport};
 use crate::message::{Builder, HeaderId, Message, Method};
 
 /// A request being written: its Via and Max-Forwards are there already.
+#[derive(Clone)]
 pub(crate) struct Draft {
     pub(crate) flow: Flow,
     pub(crate) method: String,

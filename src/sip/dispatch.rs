@@ -1,0 +1,201 @@
+//! Who gets what: a message goes to its transaction, else to its dialog, else it begins something new; what
+//! transactions and timers tell goes to their owners. No protocol rule lives here beyond that order.
+
+use bytes::Bytes;
+use std::time::Instant;
+
+use crate::dialog::{Dialog, release_fork};
+use crate::endpoint::{DialogId, Endpoint, Invite, SipEvent, TransactionId};
+use crate::flow::Flow;
+use crate::message::{HeaderId, Message, Method, stamp_via};
+use crate::screen::{Rejection, method_outside, screen};
+use crate::transaction::{Alarm, Event, Layer, Notice, Owner};
+
+impl Endpoint {
+    pub(crate) fn take(&mut self, flow: Flow, bytes: Bytes) {
+        match Message::parse(bytes.clone()) {
+            Ok(message) if message.is_request() => self.take_request(stamp_via(message, flow.remote), flow),
+            Ok(message) => self.take_response(&message, flow),
+            Err(_) => {
+                if let Some(request) = Message::salvage(bytes) {
+                    self.layer.reject(&stamp_via(request, flow.remote), flow, 400, &[]);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn with(
+        &mut self,
+        now: Instant,
+        dialog: DialogId,
+        act: impl FnOnce(&mut Dialog, &mut Layer),
+    ) {
+        self.layer.wheel.touch(now);
+        self.dialogs.with(&mut self.layer, dialog, act);
+    }
+
+    pub(crate) fn start_call(&mut self, invite: Invite) -> DialogId {
+        let full = self.is_full();
+        let dialog = Dialog::calling(&mut self.layer, invite);
+        let id = self.dialogs.insert(dialog);
+        self.dialogs.with(&mut self.layer, id, |dialog, layer| {
+            if full { dialog.give_up(layer, 503) } else { dialog.call(layer) }
+        });
+        id
+    }
+
+    pub(crate) fn ring_alarm(&mut self, alarm: Alarm) {
+        match alarm {
+            Alarm::Repeat(transaction) => {
+                self.layer.ring(transaction, Event::Repeat);
+            }
+            Alarm::End(transaction) => {
+                let notice = self.layer.ring(transaction, Event::End);
+                self.tell(notice);
+            }
+            Alarm::Dialog(id, alarm) => {
+                self.dialogs
+                    .with(&mut self.layer, id, |dialog, layer| dialog.ring_alarm(layer, alarm));
+            }
+        }
+    }
+
+    /// Brings what a transaction told to its owner.
+    pub(crate) fn tell(&mut self, notice: Option<Notice>) {
+        let Some(notice) = notice else {
+            return;
+        };
+        let (Notice::Response { owner, .. } | Notice::Failed { owner, .. }) = &notice;
+        let left = match *owner {
+            Owner::Request(id) => {
+                self.layer.asked(id, notice);
+                None
+            }
+            // The act is skipped when the dialog is gone: the notice then comes back as it was.
+            Owner::Dialog(id) if self.dialogs.get(id).is_some() => self
+                .dialogs
+                .with(&mut self.layer, id, |dialog, layer| dialog.heard(layer, notice))
+                .flatten(),
+            Owner::Dialog(_) | Owner::Nobody => Some(notice),
+        };
+        if let Some(Notice::Response { transaction, response, flow, .. }) = left
+            && matches!(response.method(), Method::Invite)
+            && response.status().is_some_and(|status| (200..300).contains(&status))
+        {
+            release_fork(&mut self.layer, transaction, &response, flow);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.layer.len() >= self.layer.config.max_transactions
+            || self.dialogs.len() >= self.layer.config.max_dialogs
+    }
+
+    fn take_response(&mut self, response: &Message, flow: Flow) {
+        // RFC 3261 §8.1.3.3: more than our own Via means that it was meant for somebody else.
+        if response.values(HeaderId::Via).count() == 1 {
+            let notice = self.layer.response(response, flow);
+            self.tell(notice);
+        }
+    }
+
+    fn take_request(&mut self, request: Message, flow: Flow) {
+        if matches!(request.method(), Method::Ack) {
+            return self.take_ack(&request);
+        }
+        if let Some(known) = self.layer.server(&request, request.method().as_str()) {
+            return self.layer.again(known, Event::Request);
+        }
+        if let Err(rejection) = self.admit(&request, flow) {
+            let Rejection { status, headers } = rejection;
+            self.layer.reject(&request, flow, status, &headers);
+        }
+    }
+
+    /// RFC 3261 §8.2: whatever is refused here leaves nothing behind.
+    fn admit(&mut self, request: &Message, flow: Flow) -> Result<(), Rejection> {
+        screen(request)?;
+        if matches!(request.method(), Method::Cancel) {
+            return self.take_cancel(request, flow);
+        }
+        if request.to().is_some_and(|to| to.tag().is_some()) {
+            return self.take_inside(request, flow);
+        }
+        method_outside(request)?;
+        if self.layer.is_merged(request) {
+            return Err(Rejection::new(482));
+        }
+        let invite = matches!(request.method(), Method::Invite);
+        if self.layer.len() >= self.layer.config.max_transactions || invite && self.is_full() {
+            return Err(Rejection::busy());
+        }
+        if invite {
+            self.take_invite(request, flow);
+        } else {
+            let transaction = self.layer.open(request, flow, Owner::Nobody);
+            self.layer.event(SipEvent::Request {
+                transaction,
+                request: request.clone(),
+                flow,
+            });
+        }
+        Ok(())
+    }
+
+    /// An ACK belongs to the refusal it acknowledges, or to a dialog's 2xx; it is never answered.
+    fn take_ack(&mut self, request: &Message) {
+        if let Some(invite) = self.layer.server(request, "INVITE") {
+            self.layer.again(invite, Event::Ack);
+        }
+        if let Some(id) = self.dialogs.find(&self.layer, request) {
+            self.dialogs
+                .with(&mut self.layer, id, |dialog, layer| dialog.acknowledged(layer, request));
+        }
+    }
+
+    /// RFC 3261 §9.2: answered 200 whenever its INVITE is known, whether or not it still does anything.
+    fn take_cancel(&mut self, request: &Message, flow: Flow) -> Result<(), Rejection> {
+        let invite = self.layer.server(request, "INVITE").ok_or(Rejection::new(481))?;
+        let dialog = match self.layer.owner(invite) {
+            Some(Owner::Dialog(id)) => self.dialogs.get(id).map(|dialog| (id, dialog.local_tag().to_owned())),
+            Some(Owner::Nobody | Owner::Request(_)) | None => None,
+        };
+        let cancel = self.layer.open(request, flow, Owner::Nobody);
+        let Some((id, tag)) = dialog else {
+            self.layer.respond(cancel, 200, &[]);
+            return Ok(());
+        };
+        // RFC 3261 §9.2: the To tag of the INVITE's and the CANCEL's responses is the same.
+        if let Ok(bytes) = self.layer.draft_response(request, 200, &tag).build() {
+            self.layer.reply(cancel, 200, bytes);
+        }
+        self.dialogs
+            .with(&mut self.layer, id, |dialog, layer| dialog.cancelled(layer, invite, request));
+        Ok(())
+    }
+
+    fn take_inside(&mut self, request: &Message, flow: Flow) -> Result<(), Rejection> {
+        let id = self.dialogs.find(&self.layer, request).ok_or(Rejection::new(481))?;
+        // A dialog may go on when no new ones may begin, but not fill memory by itself; hanging up is always possible.
+        let full = self.layer.len() / 2 >= self.layer.config.max_transactions;
+        if full && !matches!(request.method(), Method::Bye) {
+            return Err(Rejection::busy());
+        }
+        self.dialogs
+            .with(&mut self.layer, id, |dialog, layer| dialog.receive(layer, request, flow));
+        Ok(())
+    }
+
+    fn take_invite(&mut self, request: &Message, flow: Flow) {
+        let dialog = Dialog::incoming(&mut self.layer, request, flow);
+        let id = self.dialogs.insert(dialog);
+        let invite: TransactionId = self.layer.open(request, flow, Owner::Dialog(id));
+        self.dialogs
+            .with(&mut self.layer, id, |dialog, layer| dialog.take_invite(layer, invite));
+        self.layer.event(SipEvent::Incoming {
+            dialog: id,
+            request: request.clone(),
+            flow,
+        });
+    }
+}
