@@ -1,57 +1,142 @@
 //! The doors: commands, packets and ticks in; packets and events out.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::{Command, Event, Kind, NtpTime, StreamId, Transmit};
+use slab::Slab;
+
+use crate::bridge::{self, MAX_PACKET, Path, Route};
+use crate::play::Player;
+use crate::sender::Load;
+use crate::stream::{Heard, Stream};
+use crate::{
+    Command, Event, Kind, Negotiated, NtpTime, PlayId, Settings, Source, StreamId, StreamStats,
+    Transmit,
+};
+
+/// Room made for events and latches with each stream, so that packets and ticks need not allocate.
+const QUEUE_PER_STREAM: usize = 8;
+const QUEUE_LEAST: usize = 256;
 
 /// The streams of one media thread. See the crate's page.
 #[derive(Debug)]
 pub struct Engine {
+    streams: Slab<Stream>,
+    keys: HashMap<StreamId, usize>,
     events: VecDeque<Event>,
     latches: VecDeque<(StreamId, Option<SocketAddr>, Kind)>,
+    buffer: Box<[u8; MAX_PACKET]>,
+    seed: u64,
 }
 
 impl Engine {
     /// `seed` makes SSRCs, first sequence numbers and timestamps; two engines must not share it.
-    pub fn new(_seed: u64) -> Engine {
+    pub fn new(seed: u64) -> Engine {
         Engine {
-            events: VecDeque::new(),
-            latches: VecDeque::new(),
+            streams: Slab::new(),
+            keys: HashMap::new(),
+            events: VecDeque::with_capacity(QUEUE_LEAST),
+            latches: VecDeque::with_capacity(QUEUE_LEAST),
+            buffer: Box::new([0; MAX_PACKET]),
+            seed,
         }
     }
 
     /// Obeys. The only door that allocates.
-    pub fn command(&mut self, _now: Instant, _wall: NtpTime, _command: Command) {}
+    pub fn command(&mut self, now: Instant, _wall: NtpTime, command: Command) {
+        match command {
+            Command::Open {
+                stream,
+                local: _,
+                settings,
+            } => self.open(now, stream, settings),
+            Command::Negotiated { stream, negotiated } => self.negotiate(now, stream, negotiated),
+            Command::Join { a, b } => self.join(a, b),
+            Command::Part { stream } => self.with_key(stream, Engine::part),
+            Command::Play {
+                stream,
+                play,
+                source,
+                repeat,
+            } => self.play(stream, play, source, repeat),
+            Command::StopPlay { stream } => self.with_key(stream, Engine::stop_play),
+            Command::Echo { stream } => self.with_key(stream, Engine::echo),
+            Command::Close { stream } => self.close(stream),
+        }
+    }
 
     /// A datagram came to the RTP socket of `stream`. It is rewritten in place where that will do.
     #[expect(clippy::too_many_arguments, reason = "the facts of one datagram")]
     pub fn rtp(
         &mut self,
-        _now: Instant,
-        _stream: StreamId,
-        _from: SocketAddr,
-        _packet: &mut [u8],
-        _out: &mut impl Transmit,
+        now: Instant,
+        stream: StreamId,
+        from: SocketAddr,
+        packet: &mut [u8],
+        out: &mut impl Transmit,
     ) {
+        let Some(&key) = self.keys.get(&stream) else {
+            return;
+        };
+        let Some(received) = self
+            .streams
+            .get_mut(key)
+            .map(|s| s.receive(now, from, packet))
+        else {
+            return;
+        };
+        if received.locked {
+            self.latches.push_back((stream, Some(from), Kind::Rtp));
+        }
+        if let Some(digit) = received.digit
+            && self.events.len() < self.events.capacity()
+        {
+            self.events.push_back(Event::Dtmf { stream, digit });
+        }
+        if let Some(heard) = received.heard {
+            self.pass_on((now, key), &heard, packet, out);
+        }
     }
 
     /// A datagram came to the RTCP socket of `stream`.
     #[expect(clippy::too_many_arguments, reason = "the facts of one datagram")]
     pub fn rtcp(
         &mut self,
-        _now: Instant,
-        _wall: NtpTime,
-        _stream: StreamId,
-        _from: SocketAddr,
-        _packet: &[u8],
+        now: Instant,
+        wall: NtpTime,
+        stream: StreamId,
+        from: SocketAddr,
+        packet: &[u8],
         _out: &mut impl Transmit,
     ) {
+        let Some(at) = self
+            .keys
+            .get(&stream)
+            .and_then(|&key| self.streams.get_mut(key))
+        else {
+            return;
+        };
+        if at.receive_rtcp((now, wall), from, packet) {
+            self.latches.push_back((stream, Some(from), Kind::Rtcp));
+        }
     }
 
     /// To be called every 5 ms: playback, tones, RTCP reports, silence.
-    pub fn tick(&mut self, _now: Instant, _wall: NtpTime, _out: &mut impl Transmit) {}
+    pub fn tick(&mut self, now: Instant, wall: NtpTime, out: &mut impl Transmit) {
+        for (_, stream) in &mut self.streams {
+            if let Some(play) = stream.play(now, &mut self.buffer, out) {
+                let stream = stream.id;
+                self.events.push_back(Event::PlayEnded {
+                    stream,
+                    play,
+                    finished: true,
+                });
+            }
+            stream.report((now, wall), &mut self.buffer, out);
+            self.events.extend(stream.silence(now));
+        }
+    }
 
     /// The next event; drain until `None`.
     pub fn poll(&mut self) -> Option<Event> {
@@ -61,5 +146,193 @@ impl Engine {
     /// Sockets to connect to the one source they shall hear, or (`None`) to open to all again; drain until `None`.
     pub fn latched(&mut self) -> Option<(StreamId, Option<SocketAddr>, Kind)> {
         self.latches.pop_front()
+    }
+
+    fn pass_on(
+        &mut self,
+        (now, key): (Instant, usize),
+        heard: &Heard,
+        packet: &mut [u8],
+        out: &mut impl Transmit,
+    ) {
+        let Some(from) = self.streams.get_mut(key) else {
+            return;
+        };
+        let partner = match from.path {
+            Path::Nowhere => return,
+            Path::Echo if from.listens() => return bridge::relay(now, heard, packet, from, out),
+            Path::Echo => return,
+            Path::Partner(partner, _) => partner,
+        };
+        let Some((from, to)) = self.streams.get2_mut(key, partner) else {
+            return;
+        };
+        if !to.listens() {
+            return;
+        }
+        match (&mut from.path, heard.load) {
+            (Path::Partner(_, Route::Relay), _) => bridge::relay(now, heard, packet, to, out),
+            (Path::Partner(_, Route::Transcode(_)), Load::Event) => {
+                bridge::relay_event(now, heard, packet, to, out);
+            }
+            (Path::Partner(_, Route::Transcode(coder)), Load::Voice) => {
+                let payload = packet.get(heard.payload.clone()).unwrap_or_default();
+                bridge::transcode(now, (heard, payload), coder, to, (out, &mut self.buffer));
+            }
+            (Path::Partner(_, Route::Mute) | Path::Echo | Path::Nowhere, _) => {}
+        }
+    }
+
+    fn with_key(&mut self, stream: StreamId, act: impl FnOnce(&mut Engine, usize)) {
+        if let Some(&key) = self.keys.get(&stream) {
+            act(self, key);
+        }
+    }
+
+    fn open(&mut self, now: Instant, id: StreamId, settings: Settings) {
+        if self.keys.contains_key(&id) {
+            return;
+        }
+        let seed = [(); 4].map(|()| self.random());
+        let key = self.streams.insert(Stream::new(now, id, settings, seed));
+        self.keys.insert(id, key);
+        let room = (self.streams.len() * QUEUE_PER_STREAM).max(QUEUE_LEAST);
+        self.events.reserve(room.saturating_sub(self.events.len()));
+        self.latches
+            .reserve(room.saturating_sub(self.latches.len()));
+    }
+
+    /// SplitMix64: every seed gives other numbers.
+    fn random(&mut self) -> u32 {
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 32) as u32
+    }
+
+    fn negotiate(&mut self, now: Instant, id: StreamId, negotiated: Negotiated) {
+        let Some(&key) = self.keys.get(&id) else {
+            return;
+        };
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let codec = negotiated.codec;
+        let (rtp, rtcp) = stream.negotiate(now, negotiated);
+        let partner = stream.path.partner();
+        let playable = stream
+            .player
+            .as_mut()
+            .is_none_or(|player| player.prepare(codec));
+        for (kind, unlocked) in [(Kind::Rtp, rtp), (Kind::Rtcp, rtcp)] {
+            if unlocked {
+                self.latches.push_back((id, None, kind));
+            }
+        }
+        if !playable {
+            self.stop_play(key);
+        }
+        if let Some(partner) = partner {
+            self.route(key, partner);
+            self.route(partner, key);
+        }
+    }
+
+    fn join(&mut self, a: StreamId, b: StreamId) {
+        let (Some(&a), Some(&b)) = (self.keys.get(&a), self.keys.get(&b)) else {
+            return;
+        };
+        if a == b {
+            return;
+        }
+        let joined = self.streams.get(a).and_then(|s| s.path.partner()) == Some(b);
+        if joined {
+            return;
+        }
+        self.part(a);
+        self.part(b);
+        self.route(a, b);
+        self.route(b, a);
+    }
+
+    /// Says how what `from` hears gets to `to`.
+    fn route(&mut self, from: usize, to: usize) {
+        let Some((from, listener)) = self.streams.get2_mut(from, to) else {
+            return;
+        };
+        let before = match std::mem::replace(&mut from.path, Path::Nowhere) {
+            Path::Partner(key, route) if key == to => route,
+            Path::Partner(..) | Path::Echo | Path::Nowhere => Route::Mute,
+        };
+        let route = Route::between(from.negotiated(), listener.negotiated(), before);
+        from.path = Path::Partner(to, route);
+    }
+
+    fn part(&mut self, key: usize) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let partner = std::mem::replace(&mut stream.path, Path::Nowhere).partner();
+        if let Some(partner) = partner.and_then(|key| self.streams.get_mut(key)) {
+            partner.path = Path::Nowhere;
+        }
+    }
+
+    fn echo(&mut self, key: usize) {
+        self.part(key);
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.path = Path::Echo;
+        }
+    }
+
+    fn play(&mut self, id: StreamId, play: PlayId, source: Source, repeat: bool) {
+        let Some(&key) = self.keys.get(&id) else {
+            return;
+        };
+        self.stop_play(key);
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let codec = stream.negotiated().map(|n| n.codec);
+        let player = Player::new(play, source, repeat).and_then(|mut player| {
+            let ready = codec.is_none_or(|codec| player.prepare(codec));
+            ready.then_some(player)
+        });
+        if player.is_none() {
+            self.events.push_back(Event::PlayEnded {
+                stream: id,
+                play,
+                finished: false,
+            });
+        }
+        stream.player = player;
+    }
+
+    fn stop_play(&mut self, key: usize) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        if let Some(player) = stream.player.take() {
+            let (stream, play) = (stream.id, player.id);
+            self.events.push_back(Event::PlayEnded {
+                stream,
+                play,
+                finished: false,
+            });
+        }
+    }
+
+    fn close(&mut self, id: StreamId) {
+        let mut stats = StreamStats::default();
+        if let Some(&key) = self.keys.get(&id) {
+            self.stop_play(key);
+            self.part(key);
+            self.keys.remove(&id);
+            stats = self
+                .streams
+                .try_remove(key)
+                .map_or(stats, |stream| stream.stats());
+        }
+        self.events.push_back(Event::Closed { stream: id, stats });
     }
 }

@@ -58,7 +58,7 @@ pub struct StreamStats {
     pub jitter_ms: f64,
     /// Round trip from the party's last receiver report.
     pub rtt_ms: Option<f64>,
-    /// Share (0 to 1) of our packets the party says it lost, over the whole stream where it tells, else its last report.
+    /// Share (0 to 1) of the packets the party expected of us that it says never came; ours lost before us included.
     pub remote_loss: Option<f64>,
     /// Where the party's RTP came from.
     pub remote: Option<SocketAddr>,

@@ -10,12 +10,20 @@
 //! Where next: [`engine`](Engine) for the doors, `stream.rs` for one leg's RTP, `bridge.rs` for who hears whom,
 //! `play.rs` and `tone.rs` for what we say ourselves, [`codec`] and [`rtp`] for the sound and the packets.
 
+mod bridge;
 pub mod codec;
 mod command;
 mod engine;
 mod event;
+mod latch;
+mod play;
+mod report;
 pub mod rtp;
 pub mod sdp;
+mod sender;
+mod stream;
+mod tone;
+mod transcoder;
 
 pub use codec::Codec;
 pub use command::{

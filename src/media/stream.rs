@@ -1,0 +1,348 @@
+//! One leg's RTP, in and out: who may be heard, what was heard, where ours goes.
+//!
+//! Not here: whom the party hears (`bridge.rs`), and the numbers of what we send (`sender.rs`).
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use crate::bridge::{MAX_PACKET, Path};
+use crate::latch::{Admission, Latch};
+use crate::play::{Player, Said};
+use crate::report::Reports;
+use crate::rtp::packet::{self, HEADER_LEN, Header};
+use crate::rtp::{dtmf, rtcp};
+use crate::sender::{Load, Maker, Sender};
+use crate::{
+    Direction, Event, Kind, Negotiated, NtpTime, PlayId, Settings, StreamId, StreamStats, Transmit,
+};
+
+/// Nobody presses keys faster for long; what does is no phone.
+const DIGIT_INTERVAL: Duration = Duration::from_millis(40);
+/// Digits that may come at once after a stall of the network.
+const DIGIT_BURST: u32 = 16;
+
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) id: StreamId,
+    settings: Settings,
+    negotiated: Option<Negotiated>,
+    /// The last address the party's SDP named that was no hold.
+    named: Option<(SocketAddr, SocketAddr)>,
+    pub(crate) path: Path,
+    pub(crate) player: Option<Player>,
+    pub(crate) sender: Sender,
+    rtp: Latch,
+    rtcp: Latch,
+    reports: Reports,
+    digits: dtmf::Receiver,
+    digits_until: Option<Instant>,
+    heard_at: Instant,
+    silences_told: u32,
+}
+
+/// A packet of the party that goes on to whoever hears it.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) header: Header,
+    pub(crate) payload: Range<usize>,
+    pub(crate) load: Load,
+    /// Of its timestamps.
+    pub(crate) clock: u32,
+}
+
+/// What came of a datagram.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    /// The latch is locked to its source.
+    pub(crate) locked: bool,
+    pub(crate) digit: Option<char>,
+    pub(crate) heard: Option<Heard>,
+}
+
+impl Stream {
+    pub(crate) fn new(now: Instant, id: StreamId, settings: Settings, seed: [u32; 4]) -> Stream {
+        let [ssrc, sequence, timestamp, spread] = seed;
+        Stream {
+            id,
+            settings,
+            negotiated: None,
+            named: None,
+            path: Path::Nowhere,
+            player: None,
+            sender: Sender::new([ssrc, sequence, timestamp]),
+            rtp: Latch::default(),
+            rtcp: Latch::default(),
+            reports: Reports::new(now, ssrc, spread),
+            digits: dtmf::Receiver::default(),
+            digits_until: None,
+            heard_at: now,
+            silences_told: 0,
+        }
+    }
+
+    pub(crate) fn negotiated(&self) -> Option<&Negotiated> {
+        self.negotiated.as_ref()
+    }
+
+    /// Takes what offer and answer agreed on; which sockets are unlocked by it (RTP, RTCP).
+    pub(crate) fn negotiate(&mut self, now: Instant, negotiated: Negotiated) -> (bool, bool) {
+        let codec = self.negotiated.as_ref().map(|n| n.codec);
+        if codec != Some(negotiated.codec) {
+            self.sender.set_clock(negotiated.codec.clock_rate());
+            self.sender.end_turn();
+            self.reports.set_clock(negotiated.codec.clock_rate());
+        }
+        if !negotiated.direction.sends() {
+            self.sender.end_turn();
+        }
+        self.heard_at = now;
+        self.silences_told = 0;
+        let unlocked = self.unlock_if_moved(&negotiated);
+        self.negotiated = Some(negotiated);
+        unlocked
+    }
+
+    fn unlock_if_moved(&mut self, negotiated: &Negotiated) -> (bool, bool) {
+        // RFC 3264 §8.4: 0.0.0.0 is a hold; the party has not moved.
+        if negotiated.remote.ip().is_unspecified() {
+            return (false, false);
+        }
+        let named = (negotiated.remote, negotiated.remote_rtcp);
+        let before = self.named.replace(named).unwrap_or(named);
+        if before.0 != named.0 {
+            self.digits = dtmf::Receiver::default();
+            (self.rtp.unlock(), self.rtcp.unlock())
+        } else {
+            (false, before.1 != named.1 && self.rtcp.unlock())
+        }
+    }
+
+    /// Judges a datagram of the RTP socket.
+    pub(crate) fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Received {
+        let mut received = Received::default();
+        let Some(negotiated) = &self.negotiated else {
+            return received;
+        };
+        let Some((header, payload)) = packet::parse(datagram) else {
+            return received;
+        };
+        let load = load(negotiated, header.payload_type);
+        if load.is_none() && self.rtp.source().is_none() {
+            return received;
+        }
+        match self.rtp.admit(from) {
+            Admission::Foreign => return received,
+            Admission::Locked => received.locked = true,
+            Admission::Known => {}
+        }
+        self.heard_at = now;
+        self.silences_told = 0;
+        let receives = negotiated.direction.receives();
+        self.reports.rtp(now, &header);
+        let Some(load) = load else {
+            return received;
+        };
+        if load == Load::Event {
+            let bytes = datagram.get(payload.clone()).unwrap_or_default();
+            received.digit = self.digits.receive(&header, bytes);
+            received.digit = received.digit.filter(|_| self.digit_allowed(now));
+        }
+        let clock = self.clock();
+        received.heard = receives.then_some(Heard {
+            header,
+            payload,
+            load,
+            clock,
+        });
+        received
+    }
+
+    fn clock(&self) -> u32 {
+        self.negotiated
+            .as_ref()
+            .map_or(8_000, |n| n.codec.clock_rate())
+    }
+
+    fn digit_allowed(&mut self, now: Instant) -> bool {
+        let until = self.digits_until.unwrap_or(now).max(now);
+        let allowed = until <= now + DIGIT_INTERVAL * DIGIT_BURST;
+        if allowed {
+            self.digits_until = Some(until + DIGIT_INTERVAL);
+        }
+        allowed
+    }
+
+    /// Judges a datagram of the RTCP socket; whether its latch is locked by it.
+    pub(crate) fn receive_rtcp(
+        &mut self,
+        (now, wall): (Instant, NtpTime),
+        from: SocketAddr,
+        datagram: &[u8],
+    ) -> bool {
+        let Some(negotiated) = &self.negotiated else {
+            return false;
+        };
+        let Some(compound) = rtcp::parse(datagram) else {
+            return false;
+        };
+        let host = self
+            .rtp
+            .source()
+            .map_or(negotiated.remote_rtcp.ip(), |source| source.ip());
+        if self.rtcp.source().is_none() && from.ip() != host {
+            self.rtcp.refuse();
+            return false;
+        }
+        let admission = self.rtcp.admit(from);
+        if admission == Admission::Foreign {
+            return false;
+        }
+        if negotiated.direction != Direction::SendRecv {
+            self.heard_at = now;
+            self.silences_told = 0;
+        }
+        self.reports.rtcp(now, wall, &self.sender, compound);
+        admission == Admission::Locked
+    }
+
+    /// The payload type of what we send, if it may be sent.
+    pub(crate) fn payload_type(&self, load: Load) -> Option<u8> {
+        let negotiated = self.negotiated.as_ref()?;
+        match load {
+            Load::Voice => Some(negotiated.payload_type),
+            Load::Event => negotiated.dtmf.map(|dtmf| dtmf.send),
+        }
+    }
+
+    /// Whether the party may hear others now: it is not on hold and not listening to a playback.
+    pub(crate) fn listens(&self) -> bool {
+        let negotiated = self.negotiated.as_ref();
+        self.player.is_none() && negotiated.is_some_and(|n| n.direction.sends())
+    }
+
+    /// Sends an RTP packet whose first bytes are room for `header`.
+    pub(crate) fn transmit(&mut self, header: Header, packet: &mut [u8], out: &mut impl Transmit) {
+        let Some(to) = self.target() else { return };
+        let written = packet::write(&header, packet);
+        self.sender.count(packet.len().saturating_sub(written));
+        out.send(self.id, Kind::Rtp, to, packet);
+    }
+
+    fn target(&self) -> Option<SocketAddr> {
+        let named = || self.negotiated.as_ref().map(|n| n.remote);
+        self.rtp.source().or_else(named).filter(sendable)
+    }
+
+    fn rtcp_target(&self) -> Option<SocketAddr> {
+        let negotiated = self.negotiated.as_ref()?;
+        let guessed = match self.rtp.source() {
+            // Behind a NAT the address in the SDP is of no use; the next port is the best guess.
+            Some(source) if source.ip() != negotiated.remote.ip() => {
+                SocketAddr::new(source.ip(), source.port().saturating_add(1))
+            }
+            Some(_) | None => negotiated.remote_rtcp,
+        };
+        self.rtcp.source().or(Some(guessed)).filter(sendable)
+    }
+
+    /// Sends the frames of the playback that are due. The playback, when this was its end.
+    pub(crate) fn play(
+        &mut self,
+        now: Instant,
+        buffer: &mut [u8; MAX_PACKET],
+        out: &mut impl Transmit,
+    ) -> Option<PlayId> {
+        let negotiated = self.negotiated.as_ref()?;
+        let (sends, payload_type) = (negotiated.direction.sends(), negotiated.payload_type);
+        let ticks = negotiated.codec.clock_rate() / 50;
+        loop {
+            let player = self.player.as_mut()?;
+            let id = player.id;
+            match player.say(now, buffer.get_mut(HEADER_LEN..)?) {
+                Said::NotYet => return None,
+                Said::End => {
+                    self.player = None;
+                    return Some(id);
+                }
+                Said::Frame(length) if sends => {
+                    let header = self.sender.own(now, Maker::Play(id.0), ticks);
+                    let packet = buffer.get_mut(..HEADER_LEN + length).filter(|_| length > 0);
+                    if let Some(packet) = packet {
+                        self.transmit(
+                            Header {
+                                payload_type,
+                                ..header
+                            },
+                            packet,
+                            out,
+                        );
+                    }
+                }
+                Said::Frame(_) => {}
+            }
+        }
+    }
+
+    /// Sends an RTCP report when one is due.
+    pub(crate) fn report(
+        &mut self,
+        (now, wall): (Instant, NtpTime),
+        buffer: &mut [u8; MAX_PACKET],
+        out: &mut impl Transmit,
+    ) {
+        if self.negotiated.is_none() || !self.reports.due(now) {
+            return;
+        }
+        let length = self.reports.write((now, wall), &self.sender, buffer);
+        if let (Some(to), Some(packet @ [_, ..])) = (self.rtcp_target(), buffer.get(..length)) {
+            out.send(self.id, Kind::Rtcp, to, packet);
+        }
+    }
+
+    /// The silence to tell at `now`, if there is one.
+    pub(crate) fn silence(&mut self, now: Instant) -> Option<Event> {
+        let limit = match self.negotiated.as_ref()?.direction {
+            Direction::SendRecv => self.settings.timeout,
+            Direction::SendOnly | Direction::RecvOnly | Direction::Inactive => {
+                self.settings.hold_timeout
+            }
+        };
+        let silent = now.saturating_duration_since(self.heard_at);
+        if limit.is_zero() || silent < limit.saturating_mul(self.silences_told + 1) {
+            return None;
+        }
+        self.silences_told += 1;
+        Some(Event::Silent {
+            stream: self.id,
+            for_ms: silent.as_millis() as u64,
+        })
+    }
+
+    pub(crate) fn stats(&self) -> StreamStats {
+        StreamStats {
+            codec: self.negotiated.as_ref().map(|n| n.codec),
+            packets_out: self.sender.packets(),
+            remote: self.rtp.source(),
+            foreign_packets: self.rtp.foreign() + self.rtcp.foreign(),
+            ..self.reports.stats()
+        }
+    }
+}
+
+fn load(negotiated: &Negotiated, payload_type: u8) -> Option<Load> {
+    if payload_type == negotiated.receive_type {
+        Some(Load::Voice)
+    } else if negotiated
+        .dtmf
+        .is_some_and(|dtmf| dtmf.receive == payload_type)
+    {
+        Some(Load::Event)
+    } else {
+        None
+    }
+}
+
+fn sendable(to: &SocketAddr) -> bool {
+    !to.ip().is_unspecified() && to.port() != 0
+}

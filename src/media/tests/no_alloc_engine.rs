@@ -1,0 +1,158 @@
+//! Packets and ticks allocate nothing: a media thread must not wait for the allocator's locks.
+
+#![expect(unsafe_code, reason = "a global allocator cannot be written without")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use media::rtp::packet::{self, Header};
+use media::{
+    Codec, Command, Direction, Dtmf, Engine, Kind, Negotiated, NtpTime, PlayId, Settings, Source,
+    StreamId, Tone, Transmit,
+};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: everything is the system allocator's; the counter is a const-initialised thread local that never allocates.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: as above.
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const A: StreamId = StreamId(0x101);
+const B: StreamId = StreamId(0x102);
+const C: StreamId = StreamId(0x201);
+
+struct Sink(u64);
+
+impl Transmit for Sink {
+    fn send(&mut self, _: StreamId, _: Kind, _: SocketAddr, packet: &[u8]) {
+        self.0 += packet.len() as u64;
+    }
+}
+
+fn open(engine: &mut Engine, now: Instant, stream: StreamId, codec: Codec) {
+    let settings = Settings {
+        timeout: Duration::from_secs(9),
+        hold_timeout: Duration::from_secs(9),
+    };
+    let address: SocketAddr = SocketAddr::from(([10, 0, 0, 1], 4_000));
+    engine.command(
+        now,
+        NtpTime(0),
+        Command::Open {
+            stream,
+            local: address,
+            settings,
+        },
+    );
+    let payload_type = codec.static_pt().unwrap_or(111);
+    let negotiated = Negotiated {
+        codec,
+        payload_type,
+        receive_type: payload_type,
+        dtmf: Some(Dtmf {
+            send: 101,
+            receive: 101,
+        }),
+        ptime_ms: 20,
+        remote: address,
+        remote_rtcp: SocketAddr::from(([10, 0, 0, 1], 4_001)),
+        direction: Direction::SendRecv,
+    };
+    engine.command(now, NtpTime(0), Command::Negotiated { stream, negotiated });
+}
+
+/// A minute of a call both ways, with keys, reports, foreign packets and a tone beside; allocations seen.
+fn minute(from: Codec, to: Codec) -> u64 {
+    let start = Instant::now();
+    let mut engine = Engine::new(1);
+    open(&mut engine, start, A, from);
+    open(&mut engine, start, B, to);
+    open(&mut engine, start, C, to);
+    engine.command(start, NtpTime(0), Command::Join { a: A, b: B });
+    let tone = Command::Play {
+        stream: C,
+        play: PlayId(1),
+        source: Source::Tone(Tone::Busy),
+        repeat: true,
+    };
+    engine.command(start, NtpTime(0), tone);
+    let (known, foreign): (SocketAddr, SocketAddr) = (
+        SocketAddr::from(([10, 0, 0, 1], 4_000)),
+        SocketAddr::from(([10, 0, 0, 9], 9)),
+    );
+    let mut sink = Sink(0);
+    let mut packet = [0xd5u8; 172];
+    let report = [0x80, 201, 0, 1, 0, 0, 0, 9];
+    let before = ALLOCATIONS.get();
+    for i in 0..3_000u32 {
+        let now = start + Duration::from_millis(20 * u64::from(i));
+        let wall = NtpTime(u64::from(i) << 26);
+        for (stream, codec) in [(A, from), (B, to)] {
+            let key = i % 50 == 49;
+            let voice = codec.static_pt().unwrap_or(111);
+            let header = Header {
+                marker: false,
+                payload_type: if key { 101 } else { voice },
+                sequence: i as u16,
+                timestamp: i * codec.clock_rate() / 50,
+                ssrc: stream.0 as u32,
+            };
+            packet::write(&header, &mut packet);
+            let length = if key { 16 } else { packet.len() };
+            engine.rtp(now, stream, known, &mut packet[..length], &mut sink);
+            packet::write(&header, &mut packet);
+            engine.rtp(now, stream, foreign, &mut packet, &mut sink);
+            engine.rtcp(now, wall, stream, known, &report, &mut sink);
+        }
+        for step in 0..4 {
+            engine.tick(now + Duration::from_millis(5 * step), wall, &mut sink);
+        }
+        while engine.poll().is_some() || engine.latched().is_some() {}
+    }
+    let allocations = ALLOCATIONS.get() - before;
+    assert!(sink.0 > 3_000 * 3 * 100, "{}", sink.0);
+    allocations
+}
+
+#[test]
+fn the_counter_counts() {
+    let before = ALLOCATIONS.get();
+    drop(std::hint::black_box(vec![1u8; 100]));
+    assert_eq!(ALLOCATIONS.get() - before, 1);
+}
+
+#[test]
+fn a_relay_allocates_nothing() {
+    assert_eq!(minute(Codec::Pcmu, Codec::Pcmu), 0);
+}
+
+#[test]
+fn a_transcode_allocates_nothing() {
+    assert_eq!(minute(Codec::Pcmu, Codec::Pcma), 0);
+    assert_eq!(minute(Codec::Pcmu, Codec::G722), 0);
+}
