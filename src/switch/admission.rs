@@ -51,7 +51,10 @@ pub(crate) fn authenticate(office: &mut Office, request: &Message) -> Result<Str
     if !(known && right) {
         return Err(Answer::status(403));
     }
-    match office.nonces.accept(office.now, &given.nonce, given.nc.unwrap_or(1)) {
+    match office
+        .nonces
+        .accept(office.now, &given.nonce, given.nc.unwrap_or(1))
+    {
         NonceState::Fresh => Ok(given.username),
         NonceState::Stale => Err(challenge(office, true)),
         NonceState::Unknown | NonceState::Replayed => Err(challenge(office, false)),

@@ -1,0 +1,280 @@
+//! A world in virtual time: the Switch, phones that write their own SIP, a network that may lose, double and
+//! reorder, and a script that rings what was dialled.
+
+pub(crate) mod phone;
+
+use bytes::Bytes;
+use directory::{CallRecord, Codec, Directory, Extension, Ha1};
+use phone::Phone;
+use sip::digest::{Algorithm, ha1};
+use sip::{Flow, Transport};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use switch::{
+    Command, Config, DialOptions, Entry, Event, Outcome, ScriptEnd, SessionInfo, Sizes, Switch,
+    TargetSpec, Verb,
+};
+
+/// RFC 2617 §3.2.2.1 with qop=auth. `ha1` is MD5 of `a:b:c`, whatever the three are, and serves for all three hashes.
+pub(crate) fn digest(first: &str, nonce: &str, method: &str, uri: &str) -> String {
+    let (scheme, rest) = uri.split_once(':').unwrap_or((uri, ""));
+    let second = ha1(Algorithm::Md5, method, scheme, rest);
+    ha1(
+        Algorithm::Md5,
+        first,
+        nonce,
+        &format!("00000001:c:auth:{second}"),
+    )
+}
+
+pub(crate) struct World {
+    pub(crate) switch: Switch,
+    pub(crate) now: Instant,
+    start: Instant,
+    pub(crate) phones: BTreeMap<SocketAddr, Phone>,
+    /// (when, to the PBX?, phone, text).
+    wire: Vec<(Instant, bool, SocketAddr, String)>,
+    pub(crate) records: Vec<CallRecord>,
+    random: u64,
+    /// Per cent of datagrams lost, doubled and delayed.
+    pub(crate) trouble: u64,
+    pub(crate) log: Vec<String>,
+    ring: Duration,
+}
+
+impl World {
+    pub(crate) fn new(numbers: &[&str], seed: u64) -> World {
+        let start = Instant::now();
+        let config = Config {
+            realm: "offhook".into(),
+            seed: [seed as u8; 32],
+            origin: start,
+            origin_unix_ms: 1_700_000_000_000,
+            external_host: None,
+            external_media: None,
+            rtp_port_min: 10_000,
+            rtp_port_max: 14_000,
+            rtp_timeout: Duration::from_secs(30),
+            rtp_hold_timeout: Duration::from_secs(3_600),
+            outbound_prefix: "9".into(),
+            emergency: vec!["112".into()],
+            max_calls: 5_000,
+        };
+        let mut world = World {
+            switch: Switch::new(config),
+            now: start,
+            start,
+            phones: BTreeMap::new(),
+            wire: Vec::new(),
+            records: Vec::new(),
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            trouble: 0,
+            log: Vec::new(),
+            ring: Duration::from_secs(20),
+        };
+        let extension = |number: &&str| Extension {
+            number: (*number).to_owned(),
+            name: String::new(),
+            ha1: Ha1 {
+                md5: ha1(Algorithm::Md5, number, "offhook", "a good password"),
+                sha256: ha1(Algorithm::Sha256, number, "offhook", "a good password"),
+            },
+            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            max_contacts: 3,
+            allow_weak_password: false,
+        };
+        let directory = Directory::new(numbers.iter().map(extension).collect(), Vec::new());
+        world.give(Event::Directory(Arc::new(directory)));
+        for (i, number) in numbers.iter().enumerate() {
+            let address = SocketAddr::from(([10, 0, (i / 200) as u8, (i % 200) as u8 + 1], 5060));
+            let mut phone = Phone::new(number, address);
+            phone.registers(world.now);
+            world.phones.insert(address, phone);
+        }
+        world.passes(2_000);
+        world
+    }
+
+    pub(crate) fn phone(&mut self, number: &str) -> &mut Phone {
+        self.phones
+            .values_mut()
+            .find(|p| p.number == number)
+            .expect("a phone of that number")
+    }
+
+    pub(crate) fn dials(&mut self, from: &str, number: &str) {
+        let now = self.now;
+        self.phone(from).dials(now, number);
+    }
+
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % 100 < percent
+    }
+
+    fn put(&mut self, inward: bool, address: SocketAddr, text: String) {
+        if self.trouble > 0 && self.chance(self.trouble) {
+            return;
+        }
+        let delay = if self.trouble > 0 && self.chance(20) {
+            35
+        } else {
+            5
+        };
+        if self.trouble > 0 && self.chance(self.trouble) {
+            self.wire.push((
+                self.now + Duration::from_millis(11),
+                inward,
+                address,
+                text.clone(),
+            ));
+        }
+        self.wire.push((
+            self.now + Duration::from_millis(delay),
+            inward,
+            address,
+            text,
+        ));
+    }
+
+    fn flow(address: SocketAddr) -> Flow {
+        Flow {
+            transport: Transport::Udp,
+            local: SocketAddr::from(([10, 9, 9, 9], 5060)),
+            remote: address,
+            id: 0,
+        }
+    }
+
+    pub(crate) fn give(&mut self, event: Event) {
+        self.switch.handle(self.now, event);
+        self.carry_out();
+    }
+
+    fn carry_out(&mut self) {
+        let mut events = Vec::new();
+        while let Some(command) = self.switch.poll() {
+            match command {
+                Command::Send { flow, bytes } => {
+                    let text = String::from_utf8_lossy(&bytes).into_owned();
+                    self.put(false, flow.remote, text);
+                }
+                Command::StartScript {
+                    call,
+                    entry,
+                    session,
+                } => {
+                    events.push(Event::Verb {
+                        call,
+                        verb: self.dial(entry, &session),
+                    });
+                }
+                Command::Resume { call, outcome } => events.push(script(call, outcome)),
+                Command::StopScript { call } => events.push(Event::ScriptEnded {
+                    call,
+                    end: ScriptEnd::Stopped,
+                }),
+                Command::Media(media::Command::Close { stream }) => {
+                    events.push(Event::Media(media::Event::Closed {
+                        stream,
+                        stats: media::StreamStats::default(),
+                    }));
+                }
+                Command::Record(record) => self.records.push(*record),
+                Command::Notice(notice) => self.log.push(format!("{notice:?}")),
+                Command::Resolve { query, .. } => events.push(Event::Resolved {
+                    query,
+                    flows: Vec::new(),
+                }),
+                Command::Media(_)
+                | Command::KeepRegistration(_)
+                | Command::DropRegistration { .. } => {}
+            }
+        }
+        for event in events {
+            self.give(event);
+        }
+    }
+
+    fn dial(&self, _entry: Entry, session: &SessionInfo) -> Verb {
+        Verb::Dial {
+            targets: vec![TargetSpec::Extension(session.dialed.clone())],
+            options: DialOptions {
+                timeout: self.ring,
+                caller_id: None,
+                max_duration: None,
+            },
+            caller_id: session.caller_id.clone(),
+        }
+    }
+
+    /// Lets `ms` milliseconds pass in steps of five.
+    pub(crate) fn passes(&mut self, ms: u64) {
+        let end = self.now + Duration::from_millis(ms);
+        while self.now < end {
+            self.now += Duration::from_millis(5);
+            let now = self.now;
+            let (due, later) = std::mem::take(&mut self.wire)
+                .into_iter()
+                .partition(|(at, ..)| *at <= now);
+            self.wire = later;
+            let due: Vec<(Instant, bool, SocketAddr, String)> = due;
+            for (_, inward, address, text) in due {
+                if inward {
+                    self.give(Event::Sip {
+                        flow: Self::flow(address),
+                        bytes: Bytes::from(text),
+                    });
+                } else if let Some(phone) = self.phones.get_mut(&address) {
+                    phone.hears(now, &text);
+                }
+            }
+            if self.switch.deadline().is_some_and(|at| at <= now) {
+                self.switch.expire(now);
+                self.carry_out();
+            }
+            let mut said = Vec::new();
+            for (address, phone) in &mut self.phones {
+                phone.ticks(now);
+                said.extend(phone.out.drain(..).map(|text| (*address, text)));
+            }
+            for (address, text) in said {
+                self.put(true, address, text);
+            }
+        }
+    }
+
+    /// After the last transaction's time: nothing may be left.
+    pub(crate) fn is_silent(&mut self) -> Sizes {
+        self.trouble = 0;
+        self.passes(80_000);
+        self.switch.sizes()
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.now.duration_since(self.start)
+    }
+}
+
+fn script(call: switch::CallId, outcome: Outcome) -> Event {
+    match outcome {
+        Outcome::Dialed(dialed) if dialed.sip_code != 200 => Event::Verb {
+            call,
+            verb: Verb::Reject {
+                code: dialed.sip_code,
+            },
+        },
+        Outcome::Gone => Event::ScriptEnded {
+            call,
+            end: ScriptEnd::Stopped,
+        },
+        _ => Event::ScriptEnded {
+            call,
+            end: ScriptEnd::Finished,
+        },
+    }
+}

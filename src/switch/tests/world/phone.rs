@@ -1,0 +1,432 @@
+//! A phone that writes its SIP text itself, so that our own bugs are not mirrored.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// What a phone does when it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    Answers,
+    RingsOnly,
+    Refuses(u16),
+}
+
+#[derive(Debug)]
+struct Repeat {
+    bytes: String,
+    at: Instant,
+    pause: Duration,
+    end: Instant,
+}
+
+/// How far a phone's call is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum State {
+    Idle,
+    Calling,
+    Ringing,
+    Up,
+    Over(u16),
+}
+
+#[derive(Debug)]
+pub(crate) struct Phone {
+    pub(crate) number: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) manner: Manner,
+    pub(crate) state: State,
+    pub(crate) vanished: bool,
+    /// What it wants sent.
+    pub(crate) out: Vec<String>,
+    pub(crate) heard: Vec<String>,
+    repeats: BTreeMap<String, Repeat>,
+    answers: BTreeMap<String, String>,
+    count: u32,
+    cseq: u32,
+    dialog: Dialog,
+    invite: String,
+    secret: Option<(String, String)>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Dialog {
+    call_id: String,
+    local: String,
+    remote: String,
+    target: String,
+    caller: bool,
+}
+
+pub(crate) fn header(text: &str, name: &str) -> String {
+    let head = text.split("\r\n\r\n").next().unwrap_or_default();
+    let line = head.lines().find(|l| {
+        l.to_lowercase()
+            .starts_with(&format!("{}:", name.to_lowercase()))
+    });
+    line.and_then(|l| l.split_once(':'))
+        .map(|(_, v)| v.trim().to_owned())
+        .unwrap_or_default()
+}
+
+fn parameter(text: &str, name: &str) -> String {
+    let tail = text.split(&format!("{name}=")).nth(1).unwrap_or_default();
+    let tail = tail.strip_prefix('"').unwrap_or(tail);
+    tail.split(['"', ';', ',', '>'])
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn status(text: &str) -> Option<u16> {
+    text.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()
+}
+
+impl Phone {
+    pub(crate) fn new(number: &str, address: SocketAddr) -> Self {
+        Self {
+            number: number.to_owned(),
+            address,
+            manner: Manner::Answers,
+            state: State::Idle,
+            vanished: false,
+            out: Vec::new(),
+            heard: Vec::new(),
+            repeats: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            count: 0,
+            cseq: 1,
+            dialog: Dialog::default(),
+            invite: String::new(),
+            secret: None,
+        }
+    }
+
+    fn sdp(&self) -> String {
+        format!(
+            "v=0\r\no=- 1 1 IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8\r\n",
+            self.address.ip()
+        )
+    }
+
+    fn next(&mut self) -> String {
+        self.count += 1;
+        format!("z9hG4bK{}x{}", self.number, self.count)
+    }
+
+    fn send(&mut self, now: Instant, key: &str, bytes: String) {
+        let pause = Duration::from_millis(500);
+        let repeat = Repeat {
+            bytes: bytes.clone(),
+            at: now + pause,
+            pause,
+            end: now + pause * 64,
+        };
+        self.repeats.insert(key.to_owned(), repeat);
+        self.out.push(bytes);
+    }
+
+    fn request(
+        &mut self,
+        method: &str,
+        uri: &str,
+        branch: &str,
+        body: &str,
+        extra: &str,
+    ) -> String {
+        let d = &self.dialog;
+        let kind = if body.is_empty() {
+            ""
+        } else {
+            "Content-Type: application/sdp\r\n"
+        };
+        format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch={branch};rport\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\n\
+             Call-ID: {}\r\nCSeq: {} {method}\r\nContact: <sip:{}@{}>\r\n{extra}{kind}Content-Length: {}\r\n\r\n{body}",
+            self.address,
+            d.local,
+            d.remote,
+            d.call_id,
+            self.cseq,
+            self.number,
+            self.address,
+            body.len()
+        )
+    }
+
+    fn start(&mut self, user: &str) {
+        self.count += 1;
+        self.dialog = Dialog {
+            call_id: format!("{}-{}", self.number, self.count),
+            local: format!(
+                "<sip:{}@pbx>;tag=t{}{}",
+                self.number, self.number, self.count
+            ),
+            remote: format!("<sip:{user}@pbx>"),
+            target: String::new(),
+            caller: true,
+        };
+        self.cseq += 1;
+    }
+
+    /// Registers for an hour; answers the challenge by itself.
+    pub(crate) fn registers(&mut self, now: Instant) {
+        self.start(&self.number.clone());
+        self.secret = Some(("REGISTER".into(), "sip:pbx".into()));
+        let branch = self.next();
+        let text = self.request("REGISTER", "sip:pbx", &branch, "", "Expires: 3600\r\n");
+        self.send(now, &branch, text);
+    }
+
+    pub(crate) fn dials(&mut self, now: Instant, number: &str) {
+        self.start(number);
+        self.state = State::Calling;
+        let uri = format!("sip:{number}@pbx");
+        self.secret = Some(("INVITE".into(), uri.clone()));
+        let (branch, sdp) = (self.next(), self.sdp());
+        self.invite = branch.clone();
+        let text = self.request("INVITE", &uri, &branch, &sdp, "");
+        self.send(now, &branch, text);
+    }
+
+    pub(crate) fn cancels(&mut self, now: Instant) {
+        let branch = self.invite.clone();
+        let (_, uri) = self.secret.clone().unwrap_or_default();
+        let text = self.request("CANCEL", &uri, &branch, "", "");
+        self.send(now, &format!("cancel{branch}"), text);
+    }
+
+    pub(crate) fn hangs_up(&mut self, now: Instant) {
+        if self.state != State::Up {
+            return;
+        }
+        self.state = State::Over(200);
+        self.cseq += 1;
+        let (branch, target) = (self.next(), self.dialog.target.clone());
+        let text = self.request("BYE", &target, &branch, "", "");
+        self.send(now, &branch, text);
+    }
+
+    /// A datagram arrived.
+    pub(crate) fn hears(&mut self, now: Instant, text: &str) {
+        if self.vanished {
+            return;
+        }
+        self.heard
+            .push(text.lines().next().unwrap_or_default().to_owned());
+        match status(text) {
+            Some(code) => self.response(now, code, text),
+            None => self.asked(now, text),
+        }
+    }
+
+    fn response(&mut self, now: Instant, code: u16, text: &str) {
+        let branch = parameter(&header(text, "Via"), "branch");
+        let cseq = header(text, "CSeq");
+        if cseq.ends_with("CANCEL") {
+            self.repeats.remove(&format!("cancel{branch}"));
+            return;
+        }
+        self.repeats.remove(&branch);
+        if code < 200 {
+            return;
+        }
+        if cseq.ends_with("INVITE") && code >= 200 {
+            self.acknowledge(code, &branch, text);
+        }
+        if code == 401 {
+            return self.proves(now, text, cseq.split(' ').next().unwrap_or_default());
+        }
+        if cseq.ends_with("INVITE") && self.state == State::Calling {
+            self.state = if code < 300 {
+                State::Up
+            } else {
+                State::Over(code)
+            };
+            if code < 300 {
+                self.dialog.remote = header(text, "To");
+                self.dialog.target = header(text, "Contact").trim_matches(['<', '>']).to_owned();
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, code: u16, branch: &str, text: &str) {
+        let (_, uri) = self.secret.clone().unwrap_or_default();
+        let number = header(text, "CSeq")
+            .split(' ')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        let (branch, uri) = if code < 300 {
+            (
+                self.next(),
+                header(text, "Contact").trim_matches(['<', '>']).to_owned(),
+            )
+        } else {
+            (branch.to_owned(), uri)
+        };
+        let ack = format!(
+            "ACK {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch={branch};rport\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\n\
+             Call-ID: {}\r\nCSeq: {number} ACK\r\nContent-Length: 0\r\n\r\n",
+            self.address,
+            header(text, "From"),
+            header(text, "To"),
+            header(text, "Call-ID")
+        );
+        self.out.push(ack);
+    }
+
+    fn proves(&mut self, now: Instant, text: &str, number: &str) {
+        let Some((method, uri)) = self.secret.clone() else {
+            return;
+        };
+        if number.parse() != Ok(self.cseq) {
+            return;
+        }
+        let challenge = text
+            .lines()
+            .find(|l| l.contains("Digest") && l.contains("MD5"))
+            .unwrap_or_default();
+        let (realm, nonce) = (parameter(challenge, "realm"), parameter(challenge, "nonce"));
+        let h = |a: &str, b: &str, c: &str| sip::digest::ha1(sip::digest::Algorithm::Md5, a, b, c);
+        let ha1 = h(&self.number, &realm, "a good password");
+        let response = super::digest(&ha1, &nonce, &method, &uri);
+        self.cseq += 1;
+        let proof = format!(
+            "Authorization: Digest username=\"{}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", response=\"{response}\", algorithm=MD5, cnonce=\"c\", nc=00000001, qop=auth\r\n",
+            self.number
+        );
+        let branch = self.next();
+        let body = if method == "INVITE" {
+            self.sdp()
+        } else {
+            String::new()
+        };
+        if method == "INVITE" {
+            self.invite = branch.clone();
+        }
+        let text = self.request(&method, &uri, &branch, &body, &proof);
+        self.send(now, &branch, text);
+    }
+
+    fn answer_text(&self, code: u16, request: &str, body: &str) -> String {
+        let vias: String = request
+            .lines()
+            .filter(|l| l.starts_with("Via:"))
+            .map(|l| format!("{l}\r\n"))
+            .collect();
+        let to = header(request, "To");
+        let to = if to.contains(";tag=") {
+            to
+        } else {
+            format!("{to};tag=u{}", self.number)
+        };
+        let kind = if body.is_empty() {
+            ""
+        } else {
+            "Content-Type: application/sdp\r\n"
+        };
+        format!(
+            "SIP/2.0 {code} Whatever\r\n{vias}From: {}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: {}\r\nContact: <sip:{}@{}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+            header(request, "From"),
+            header(request, "Call-ID"),
+            header(request, "CSeq"),
+            self.number,
+            self.address,
+            body.len()
+        )
+    }
+
+    fn asked(&mut self, now: Instant, text: &str) {
+        let method = text.split(' ').next().unwrap_or_default().to_owned();
+        let key = format!("{}{method}", parameter(&header(text, "Via"), "branch"));
+        let call_id = header(text, "Call-ID");
+        if method == "ACK" {
+            self.repeats.remove(&format!("200{call_id}"));
+            self.repeats.remove(&format!("refusal{call_id}"));
+            return;
+        }
+        if let Some(answer) = self.answers.get(&key) {
+            return self.out.push(answer.clone());
+        }
+        let answer = match method.as_str() {
+            "INVITE" => return self.called(now, key, text),
+            "CANCEL" => {
+                if self.state == State::Ringing && self.dialog.call_id == call_id {
+                    self.state = State::Over(487);
+                    let invite = self.invite.clone();
+                    let refusal = self.answer_text(487, &invite, "");
+                    self.send(now, &format!("refusal{call_id}"), refusal);
+                }
+                self.answer_text(200, text, "")
+            }
+            "BYE" => {
+                if self.dialog.call_id == call_id {
+                    self.state = State::Over(200);
+                    self.repeats.remove(&format!("200{call_id}"));
+                }
+                self.answer_text(200, text, "")
+            }
+            _ => self.answer_text(200, text, ""),
+        };
+        self.answers.insert(key, answer.clone());
+        self.out.push(answer);
+    }
+
+    fn called(&mut self, now: Instant, key: String, text: &str) {
+        if matches!(self.state, State::Up | State::Calling | State::Ringing) {
+            let busy = self.answer_text(486, text, "");
+            self.answers.insert(key, busy.clone());
+            return self.send(now, &format!("refusal{}", header(text, "Call-ID")), busy);
+        }
+        self.invite = text.to_owned();
+        let ringing = self.answer_text(180, text, "");
+        let local = header(&ringing, "To");
+        self.dialog = Dialog {
+            call_id: header(text, "Call-ID"),
+            local,
+            remote: header(text, "From"),
+            target: header(text, "Contact").trim_matches(['<', '>']).to_owned(),
+            caller: false,
+        };
+        self.cseq = 1;
+        self.answers.insert(key, ringing.clone());
+        self.out.push(ringing);
+        self.state = State::Ringing;
+        match self.manner {
+            Manner::Answers => self.answers_call(now),
+            Manner::Refuses(code) => {
+                self.state = State::Over(code);
+                let refusal = self.answer_text(code, text, "");
+                self.send(now, &format!("refusal{}", self.dialog.call_id), refusal);
+            }
+            Manner::RingsOnly => {}
+        }
+    }
+
+    pub(crate) fn answers_call(&mut self, now: Instant) {
+        if self.state != State::Ringing {
+            return;
+        }
+        self.state = State::Up;
+        let ok = self.answer_text(200, &self.invite.clone(), &self.sdp());
+        self.send(now, &format!("200{}", self.dialog.call_id), ok);
+    }
+
+    /// Repeats what was not answered.
+    pub(crate) fn ticks(&mut self, now: Instant) {
+        if self.vanished {
+            self.repeats.clear();
+        }
+        let mut due = Vec::new();
+        self.repeats.retain(|_, repeat| {
+            if repeat.at <= now {
+                due.push(repeat.bytes.clone());
+                repeat.pause = (repeat.pause * 2).min(Duration::from_secs(4));
+                repeat.at = now + repeat.pause;
+            }
+            now < repeat.end
+        });
+        self.out.extend(due);
+    }
+}
