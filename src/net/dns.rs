@@ -169,17 +169,11 @@ mod tests {
 
     #[test]
     fn weights_are_shares() {
-        let mut next = 0;
-        let mut first = [0; 2];
-        for _ in 0..40 {
-            let ordered = in_order(vec![record(1, 30), record(1, 10)], |most| {
-                next = (next + 1) % most + 1;
-                next
-            });
-            let heavy = ordered.first().is_some_and(|r| r.weight == 30);
-            first[usize::from(!heavy)] += 1;
-        }
-        assert!(first[0] > first[1], "{first:?}");
+        let heavy_first = (0..=40).filter(|&drawn| {
+            let pair = vec![record(1, 30), record(1, 10)];
+            shape(&in_order(pair, |most| drawn.min(most))) == [(1, 30), (1, 10)]
+        });
+        assert_eq!(heavy_first.count(), 30);
     }
 
     #[tokio::test]

@@ -1,0 +1,275 @@
+//! RTP through a media thread over real sockets on the loopback.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+use std::time::Duration;
+
+use media::{
+    Codec, Command, Direction, Event, Negotiated, PlayId, Settings, Source, StreamId, StreamStats,
+};
+use net::Media;
+use tokio::sync::mpsc::{Receiver, channel};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const A: StreamId = StreamId(0x100);
+const B: StreamId = StreamId(0x101);
+
+struct House {
+    media: Media,
+    events: Receiver<Event>,
+}
+
+impl House {
+    fn new(sounds: &Path) -> House {
+        let (sender, events) = channel(16);
+        let media = Media::start(2, sounds.to_owned(), sender).unwrap();
+        House { media, events }
+    }
+
+    fn open(&self, stream: StreamId, ip: &str) -> SocketAddr {
+        let local = free_pair(ip);
+        let settings = Settings::default();
+        self.media.command(Command::Open {
+            stream,
+            local,
+            settings,
+        });
+        local
+    }
+
+    fn negotiate(&self, stream: StreamId, codec: Codec, remote: SocketAddr) {
+        let payload_type = codec.static_pt().unwrap_or(111);
+        let negotiated = Negotiated {
+            codec,
+            payload_type,
+            receive_type: payload_type,
+            dtmf: None,
+            ptime_ms: 20,
+            remote,
+            remote_rtcp: SocketAddr::new(remote.ip(), remote.port().wrapping_add(1)),
+            direction: Direction::SendRecv,
+        };
+        self.media
+            .command(Command::Negotiated { stream, negotiated });
+    }
+
+    fn play(&self, stream: StreamId, play: u32, name: &str) {
+        self.media.command(Command::Play {
+            stream,
+            play: PlayId(play),
+            source: Source::Prompt(name.to_owned()),
+            repeat: false,
+        });
+    }
+
+    fn event(&mut self) -> Event {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, self.events.recv()).await })
+            .expect("an event in time")
+            .expect("a living sender")
+    }
+
+    fn close(&mut self, stream: StreamId) -> StreamStats {
+        self.media.command(Command::Close { stream });
+        match self.event() {
+            Event::Closed { stream: of, stats } if of == stream => stats,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// An even port that is free together with the next one.
+fn free_pair(ip: &str) -> SocketAddr {
+    loop {
+        let first = UdpSocket::bind((ip, 0)).unwrap();
+        let local = first.local_addr().unwrap();
+        if local.port() % 2 == 0 && UdpSocket::bind((ip, local.port() + 1)).is_ok() {
+            return local;
+        }
+    }
+}
+
+fn phone(ip: &str) -> UdpSocket {
+    let socket = UdpSocket::bind((ip, 0)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+fn packet(payload_type: u8, sequence: u16, sound: u8) -> Vec<u8> {
+    let mut packet = vec![0x80, payload_type];
+    packet.extend(sequence.to_be_bytes());
+    packet.extend((u32::from(sequence) * 160).to_be_bytes());
+    packet.extend([1, 2, 3, 4]);
+    packet.extend([sound; 160]);
+    packet
+}
+
+/// The payload of the next packet.
+fn hear(phone: &UdpSocket) -> Vec<u8> {
+    let mut buffer = [0; 2048];
+    let (len, _) = phone.recv_from(&mut buffer).expect("a packet in time");
+    buffer[12..len].to_vec()
+}
+
+/// Sends to `target` until something is heard: the first packets may come before the command that joins.
+fn say_until_heard(from: &UdpSocket, target: SocketAddr, by: &UdpSocket, sound: u8) -> Vec<u8> {
+    by.set_read_timeout(Some(Duration::from_millis(20)))
+        .unwrap();
+    let mut buffer = [0; 2048];
+    for sequence in 0..1000 {
+        from.send_to(&packet(0, sequence, sound), target).unwrap();
+        if let Ok((len, _)) = by.recv_from(&mut buffer) {
+            by.set_read_timeout(Some(PATIENCE)).unwrap();
+            return buffer[12..len].to_vec();
+        }
+    }
+    panic!("nothing was heard");
+}
+
+#[test]
+fn two_phones_hear_one_another_through_a_worker() {
+    let dir = tempfile::tempdir().unwrap();
+    for ip in ["127.0.0.1", "::1"] {
+        let mut house = House::new(dir.path());
+        let (alice, bob) = (phone(ip), phone(ip));
+        let (at_a, at_b) = (house.open(A, ip), house.open(B, ip));
+        house.negotiate(A, Codec::Pcmu, alice.local_addr().unwrap());
+        house.negotiate(B, Codec::Pcmu, bob.local_addr().unwrap());
+        house.media.command(Command::Join { a: A, b: B });
+        assert_eq!(say_until_heard(&alice, at_a, &bob, 7), [7; 160]);
+        assert_eq!(say_until_heard(&bob, at_b, &alice, 8), [8; 160]);
+        let stats = house.close(A);
+        assert!(stats.packets_in >= 1 && stats.packets_out >= 1, "{stats:?}");
+        assert_eq!(stats.remote, Some(alice.local_addr().unwrap()));
+        house.close(B);
+        // Their ports are free again.
+        UdpSocket::bind(at_a).unwrap();
+        UdpSocket::bind(at_b).unwrap();
+    }
+}
+
+#[test]
+fn nobody_else_is_heard_once_a_phone_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut house = House::new(dir.path());
+    let (alice, mallory) = (phone("127.0.0.1"), phone("127.0.0.1"));
+    let at = house.open(A, "127.0.0.1");
+    house.negotiate(A, Codec::Pcmu, alice.local_addr().unwrap());
+    house.media.command(Command::Echo { stream: A });
+    assert_eq!(say_until_heard(&alice, at, &alice, 7), [7; 160]);
+    mallory.send_to(&packet(0, 1, 66), at).unwrap();
+    alice.send_to(&packet(0, 2000, 9), at).unwrap();
+    loop {
+        match hear(&alice)[0] {
+            7 => {}
+            sound => break assert_eq!(sound, 9),
+        }
+    }
+    // A new place for the phone unlocks the socket.
+    let moved = phone("127.0.0.1");
+    house.negotiate(A, Codec::Pcmu, moved.local_addr().unwrap());
+    assert_eq!(say_until_heard(&moved, at, &moved, 5), [5; 160]);
+    let stats = house.close(A);
+    assert_eq!(stats.remote, Some(moved.local_addr().unwrap()));
+}
+
+#[test]
+fn a_taken_port_is_told_and_the_stream_can_still_be_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut house = House::new(dir.path());
+    let local = free_pair("127.0.0.1");
+    let _taken = UdpSocket::bind(SocketAddr::new(local.ip(), local.port() + 1)).unwrap();
+    let settings = Settings::default();
+    house.media.command(Command::Open {
+        stream: A,
+        local,
+        settings,
+    });
+    assert_eq!(house.event(), Event::BindFailed { stream: A });
+    assert_eq!(house.close(A), StreamStats::default());
+    UdpSocket::bind(local).unwrap();
+}
+
+/// 60 ms of loud and 40 ms of silence at 8 kHz.
+fn write_prompt(path: &Path) {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 8000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut file = hound::WavWriter::create(path, spec).unwrap();
+    for n in 0..800 {
+        file.write_sample(if n < 480 { 8031i16 } else { 0 })
+            .unwrap();
+    }
+    file.finalize().unwrap();
+}
+
+#[test]
+fn a_prompt_is_played_in_the_codec_of_the_stream() {
+    let dir = tempfile::tempdir().unwrap();
+    write_prompt(&dir.path().join("hello.wav"));
+    let mut house = House::new(dir.path());
+    let alice = phone("127.0.0.1");
+    house.open(A, "127.0.0.1");
+    // Asked before the codec is known: it waits.
+    house.play(A, 1, "hello");
+    house.negotiate(A, Codec::Pcma, alice.local_addr().unwrap());
+    let heard: Vec<Vec<u8>> = (0..5).map(|_| hear(&alice)).collect();
+    let loud = media::codec::g711::alaw(8031);
+    let silent = media::codec::g711::alaw(0);
+    for (frame, expected) in heard.iter().zip([loud, loud, loud, silent, silent]) {
+        assert_eq!(frame, &[expected; 160]);
+    }
+    let ended = Event::PlayEnded {
+        stream: A,
+        play: PlayId(1),
+        finished: true,
+    };
+    assert_eq!(house.event(), ended);
+    house.close(A);
+}
+
+#[test]
+fn what_cannot_be_played_ends_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    write_prompt(&dir.path().join("hello.wav"));
+    std::fs::write(dir.path().join("noise.wav"), "no sound").unwrap();
+    let mut house = House::new(dir.path());
+    let alice = phone("127.0.0.1");
+    let ended = |play| Event::PlayEnded {
+        stream: A,
+        play: PlayId(play),
+        finished: false,
+    };
+    house.open(A, "127.0.0.1");
+    // Before the codec is known: stopped, then replaced, then cut off by the end.
+    house.play(A, 1, "hello");
+    house.media.command(Command::StopPlay { stream: A });
+    assert_eq!(house.event(), ended(1));
+    house.play(A, 2, "hello");
+    house.play(A, 3, "none");
+    assert_eq!(house.event(), ended(2));
+    house.negotiate(A, Codec::Pcmu, alice.local_addr().unwrap());
+    assert_eq!(house.event(), ended(3));
+    house.play(A, 4, "noise");
+    assert_eq!(house.event(), ended(4));
+    house.play(A, 5, "../hello");
+    assert_eq!(house.event(), ended(5));
+    house.open(B, "127.0.0.1");
+    house.play(B, 6, "hello");
+    house.media.command(Command::Close { stream: B });
+    let cut = Event::PlayEnded {
+        stream: B,
+        play: PlayId(6),
+        finished: false,
+    };
+    assert_eq!(house.event(), cut);
+    assert!(matches!(house.event(), Event::Closed { stream: B, .. }));
+    house.close(A);
+}

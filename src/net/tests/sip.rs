@@ -1,0 +1,436 @@
+//! SIP over real sockets on the loopback.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use net::{BindError, Listen, NetEvent, StreamLimits, Transports, tls};
+use sip::{Flow, Transport};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::mpsc::{Receiver, channel};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Transports under test and what they tell.
+struct House {
+    transports: Transports,
+    events: Receiver<NetEvent>,
+}
+
+impl House {
+    async fn new(listen: &[&str]) -> House {
+        House::with(listen, None, StreamLimits::default()).await
+    }
+
+    async fn with(
+        listen: &[&str],
+        tls: Option<Arc<rustls::ServerConfig>>,
+        limits: StreamLimits,
+    ) -> House {
+        let listen: Vec<Listen> = listen.iter().map(|text| text.parse().unwrap()).collect();
+        let (sender, events) = channel(64);
+        let transports = Transports::bind_with(&listen, tls, sender, limits)
+            .await
+            .unwrap();
+        House { transports, events }
+    }
+
+    /// Where the listener of that number listens, on the loopback of its family.
+    fn at(&self, number: usize) -> SocketAddr {
+        let address = self.transports.local_addresses()[number].address;
+        let ip = if address.is_ipv4() {
+            "127.0.0.1"
+        } else {
+            "::1"
+        };
+        SocketAddr::new(ip.parse().unwrap(), address.port())
+    }
+
+    async fn event(&mut self) -> NetEvent {
+        let event = tokio::time::timeout(PATIENCE, self.events.recv()).await;
+        event.expect("an event in time").expect("a living sender")
+    }
+
+    async fn message(&mut self) -> (Flow, Bytes) {
+        match self.event().await {
+            NetEvent::Message { flow, bytes } => (flow, bytes),
+            NetEvent::FlowClosed(flow) => panic!("{flow:?} closed"),
+        }
+    }
+
+    async fn closed(&mut self) -> Flow {
+        match self.event().await {
+            NetEvent::FlowClosed(flow) => flow,
+            NetEvent::Message { bytes, .. } => panic!("{bytes:?} came"),
+        }
+    }
+}
+
+fn options(call: &str, body: usize) -> Bytes {
+    let body = "x".repeat(body);
+    let head = format!(
+        "OPTIONS sip:pbx SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1\r\nCall-ID: {call}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    Bytes::from(head)
+}
+
+async fn read(stream: &mut TcpStream, len: usize) -> Vec<u8> {
+    let mut got = vec![0; len];
+    tokio::time::timeout(PATIENCE, stream.read_exact(&mut got))
+        .await
+        .unwrap()
+        .unwrap();
+    got
+}
+
+async fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+    let mut buffer = vec![0; 65_536];
+    let got = tokio::time::timeout(PATIENCE, socket.recv_from(&mut buffer)).await;
+    let (len, from) = got.unwrap().unwrap();
+    buffer.truncate(len);
+    (buffer, from)
+}
+
+/// Until the peer has closed; a reset counts, for what it sent may lie unread.
+async fn wait_closed(stream: &mut TcpStream) {
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest))
+        .await
+        .expect("closed in time");
+}
+
+fn to(transport: Transport, local: SocketAddr, remote: SocketAddr) -> Flow {
+    Flow {
+        transport,
+        local,
+        remote,
+        id: 0,
+    }
+}
+
+#[tokio::test]
+async fn udp_answers_from_the_address_that_was_asked() {
+    let cases = [
+        ("udp://127.0.0.1:0", "127.0.0.1"),
+        ("udp://0.0.0.0:0", "127.0.0.9"),
+        ("udp://[::1]:0", "::1"),
+        ("udp://[::]:0", "::1"),
+    ];
+    for (listen, target) in cases {
+        let mut house = House::new(&[listen]).await;
+        let at = SocketAddr::new(target.parse().unwrap(), house.at(0).port());
+        let phone = UdpSocket::bind((target, 0)).await.unwrap();
+        phone.send_to(&options("1", 0), at).await.unwrap();
+        let (flow, bytes) = house.message().await;
+        let expected = to(Transport::Udp, at, phone.local_addr().unwrap());
+        assert_eq!((flow, &bytes), (expected, &options("1", 0)));
+        house.transports.send(flow, Bytes::from_static(b"answer"));
+        assert_eq!(receive(&phone).await, (b"answer".to_vec(), at));
+    }
+}
+
+#[tokio::test]
+async fn both_families_share_a_port_and_a_taken_port_is_explained() {
+    let house = House::new(&["udp://[::]:0", "tcp://[::]:0"]).await;
+    let listen = house.transports.local_addresses();
+    let twin = |index: usize| Listen {
+        address: SocketAddr::new("0.0.0.0".parse().unwrap(), listen[index].address.port()),
+        ..listen[index]
+    };
+    let (sender, _events) = channel(1);
+    let second = Transports::bind(&[twin(0), twin(1)], None, sender.clone()).await;
+    assert!(second.is_ok());
+    let error = Transports::bind(&listen[..1], None, sender.clone())
+        .await
+        .err()
+        .unwrap();
+    assert!(matches!(error, BindError::Taken(_)));
+    let text = error.to_string();
+    assert!(text.starts_with(&format!(
+        "udp {} is taken by another program",
+        listen[0].address
+    )));
+    let nowhere = ["udp://192.0.2.1:0".parse().unwrap()];
+    let error = Transports::bind(&nowhere, None, sender.clone()).await.err();
+    assert!(matches!(error, Some(BindError::NotOurs(_))));
+    let bare = ["tls://127.0.0.1:0".parse().unwrap()];
+    let error = Transports::bind(&bare, None, sender).await.err();
+    assert!(matches!(error, Some(BindError::NoCertificate(_))));
+}
+
+#[tokio::test]
+async fn udp_keep_alives_are_answered_or_ignored() {
+    let mut house = House::new(&["udp://127.0.0.1:0"]).await;
+    let phone = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let stun = [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+    let blanks: [&[u8]; 6] = [b"", b"\0", b"\0\0\0\0", &stun, b"\r\n", b" \r\n"];
+    for blank in blanks {
+        phone.send_to(blank, house.at(0)).await.unwrap();
+    }
+    phone.send_to(b"\r\n\r\n", house.at(0)).await.unwrap();
+    assert_eq!(receive(&phone).await.0, b"\r\n");
+    phone.send_to(&options("1", 0), house.at(0)).await.unwrap();
+    assert_eq!(house.message().await.1, options("1", 0));
+}
+
+#[tokio::test]
+async fn datagrams_beyond_the_queue_are_dropped_and_counted() {
+    let (sender, mut events) = channel(1);
+    let listen = ["udp://127.0.0.1:0".parse().unwrap()];
+    let transports = Transports::bind(&listen, None, sender).await.unwrap();
+    let at = transports.local_addresses()[0].address;
+    let phone = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    for _ in 0..3 {
+        phone.send_to(&options("1", 0), at).await.unwrap();
+    }
+    let counted = async {
+        while transports.dropped() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, counted).await.unwrap();
+    assert!(events.recv().await.is_some());
+}
+
+#[tokio::test]
+async fn a_stream_is_cut_into_messages_however_it_is_split() {
+    for listen in ["tcp://127.0.0.1:0", "tcp://[::]:0"] {
+        let mut house = House::new(&[listen]).await;
+        let at = house.at(0);
+        let mut phone = TcpStream::connect(at).await.unwrap();
+        phone.set_nodelay(true).unwrap();
+        for byte in options("1", 3) {
+            phone.write_all(&[byte]).await.unwrap();
+            phone.flush().await.unwrap();
+        }
+        let (flow, bytes) = house.message().await;
+        assert_eq!(bytes, options("1", 3));
+        assert_eq!((flow.local, flow.remote), (at, phone.local_addr().unwrap()));
+        assert_ne!(flow.id, 0);
+
+        let two = [options("2", 0), options("3", 5000)].concat();
+        phone.write_all(&two).await.unwrap();
+        assert_eq!(house.message().await, (flow, options("2", 0)));
+        assert_eq!(house.message().await, (flow, options("3", 5000)));
+
+        phone.write_all(b"\r\n\r\n").await.unwrap();
+        assert_eq!(read(&mut phone, 2).await, b"\r\n");
+        house.transports.send(flow, Bytes::from_static(b"answer"));
+        assert_eq!(read(&mut phone, 6).await, b"answer");
+        // A flow with id 0 to the same remote finds the same connection.
+        let same = Flow { id: 0, ..flow };
+        house.transports.send(same, Bytes::from_static(b"more"));
+        assert_eq!(read(&mut phone, 4).await, b"more");
+
+        drop(phone);
+        assert_eq!(house.closed().await, same);
+        assert_eq!(house.closed().await, flow);
+        house.transports.send(flow, Bytes::from_static(b"late"));
+        assert_eq!(house.closed().await, flow);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_sip_closes_the_connection() {
+    let mut house = House::new(&["tcp://127.0.0.1:0"]).await;
+    let bad = "OPTIONS sip:a SIP/2.0\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
+    for text in [bad, "OPTIONS sip:a SIP/2.0\r\nCall-ID: x\r\n\r\n"] {
+        let mut phone = TcpStream::connect(house.at(0)).await.unwrap();
+        phone.write_all(&options("1", 0)).await.unwrap();
+        let (flow, _) = house.message().await;
+        phone.write_all(text.as_bytes()).await.unwrap();
+        wait_closed(&mut phone).await;
+        assert_eq!(house.closed().await, flow);
+    }
+}
+
+#[tokio::test]
+async fn slow_silent_and_crowding_peers_are_closed() {
+    let short = Duration::from_millis(50);
+    let limits = StreamLimits {
+        per_source: 2,
+        idle: Duration::from_secs(60),
+        partial: short,
+        ..StreamLimits::default()
+    };
+    let mut house = House::with(&["tcp://127.0.0.1:0"], None, limits).await;
+    // Never a message.
+    let mut mute = TcpStream::connect(house.at(0)).await.unwrap();
+    wait_closed(&mut mute).await;
+    house.closed().await;
+    // Half a message.
+    let mut slow = TcpStream::connect(house.at(0)).await.unwrap();
+    slow.write_all(&options("1", 0)).await.unwrap();
+    let (flow, _) = house.message().await;
+    slow.write_all(b"OPTIONS").await.unwrap();
+    wait_closed(&mut slow).await;
+    assert_eq!(house.closed().await, flow);
+    // A third connection of one source.
+    let mut kept = Vec::new();
+    for call in ["2", "3"] {
+        let mut phone = TcpStream::connect(house.at(0)).await.unwrap();
+        phone.write_all(&options(call, 0)).await.unwrap();
+        house.message().await;
+        kept.push(phone);
+    }
+    let mut third = TcpStream::connect(house.at(0)).await.unwrap();
+    wait_closed(&mut third).await;
+    // Nothing after the last message.
+    let limits = StreamLimits {
+        idle: short,
+        ..StreamLimits::default()
+    };
+    let mut house = House::with(&["tcp://127.0.0.1:0"], None, limits).await;
+    let mut idle = TcpStream::connect(house.at(0)).await.unwrap();
+    wait_closed(&mut idle).await;
+    house.closed().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_is_given_up() {
+    let limits = StreamLimits {
+        write: Duration::from_millis(50),
+        ..StreamLimits::default()
+    };
+    let mut house = House::with(&["tcp://127.0.0.1:0"], None, limits).await;
+    let mut deaf = TcpStream::connect(house.at(0)).await.unwrap();
+    deaf.write_all(&options("1", 0)).await.unwrap();
+    let (flow, _) = house.message().await;
+    let large = Bytes::from(vec![b'x'; 65_536]);
+    let gone = async {
+        while house.events.is_empty() {
+            house.transports.send(flow, large.clone());
+            tokio::task::yield_now().await;
+        }
+        house.closed().await
+    };
+    assert_eq!(tokio::time::timeout(PATIENCE, gone).await.unwrap(), flow);
+    drop(deaf);
+}
+
+#[tokio::test]
+async fn our_own_connections_are_made_once_and_show_the_listener() {
+    let mut house = House::new(&["tcp://127.0.0.1:0"]).await;
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let remote = peer.local_addr().unwrap();
+    let asked = to(Transport::Tcp, house.at(0), remote);
+    house.transports.send(asked, Bytes::from_static(b"one"));
+    house.transports.send(asked, Bytes::from_static(b"two"));
+    let (mut stream, from) = peer.accept().await.unwrap();
+    assert_eq!(from.ip(), asked.local.ip());
+    assert_eq!(read(&mut stream, 6).await, b"onetwo");
+    stream.write_all(&options("1", 0)).await.unwrap();
+    let (flow, _) = house.message().await;
+    assert_eq!(Flow { id: 0, ..flow }, asked);
+    drop(stream);
+    assert_eq!(house.closed().await, asked);
+    assert_eq!(house.closed().await, flow);
+
+    drop(peer);
+    house.transports.send(asked, Bytes::from_static(b"three"));
+    assert_eq!(house.closed().await, asked);
+}
+
+#[tokio::test]
+async fn tls_carries_messages_between_those_who_trust() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+    let (certificate, key) = tls::self_signed(dir.path(), &names).unwrap();
+    let config = tls::server_config(&certificate, &key).unwrap();
+    let limits = StreamLimits::default();
+    let mut server = House::with(&["tls://127.0.0.1:0"], Some(config), limits).await;
+    let mut client = House::new(&["tcp://127.0.0.1:0"]).await;
+    let trust = tls::client_config(Some(&certificate)).unwrap();
+    client.transports.trust(trust);
+    let port = server.at(0).port();
+    let found = client
+        .transports
+        .resolve("localhost", Some(port), Transport::Tls)
+        .await;
+    let asked = *found
+        .iter()
+        .find(|flow| flow.remote.is_ipv4())
+        .expect("localhost is in /etc/hosts");
+    assert_eq!(asked, to(Transport::Tls, client.at(0), server.at(0)));
+    client.transports.send(asked, options("1", 20_000));
+    let (flow, bytes) = server.message().await;
+    assert_eq!(bytes, options("1", 20_000));
+    assert_eq!((flow.transport, flow.local), (Transport::Tls, server.at(0)));
+    server.transports.send(flow, options("2", 0));
+    let (back, bytes) = client.message().await;
+    assert_eq!(bytes, options("2", 0));
+    assert_eq!(Flow { id: 0, ..back }, asked);
+
+    let stranger = tls::client_config(None).unwrap();
+    let mut other = House::new(&["tcp://127.0.0.1:0"]).await;
+    other.transports.trust(stranger);
+    let asked = to(Transport::Tls, other.at(0), server.at(0));
+    other.transports.send(asked, options("3", 0));
+    assert_eq!(other.closed().await, asked);
+}
+
+#[tokio::test]
+async fn a_large_request_goes_by_tcp_when_it_can() {
+    let mut house = House::new(&["udp://127.0.0.1:0", "tcp://127.0.0.1:0"]).await;
+    let (udp, tcp) = same_port().await;
+    let flow = to(Transport::Udp, house.at(0), udp.local_addr().unwrap());
+    let large = options("1", 2000);
+    house.transports.send(flow, large.clone());
+    let (mut stream, _) = tcp.accept().await.unwrap();
+    let got = String::from_utf8(read(&mut stream, large.len()).await).unwrap();
+    assert!(got.contains("Via: SIP/2.0/TCP a;") && !got.contains("SIP/2.0/UDP"));
+    house.transports.send(flow, options("2", 10));
+    assert_eq!(
+        receive(&udp).await,
+        (options("2", 10).to_vec(), house.at(0))
+    );
+    house.transports.send(flow, large.clone());
+    assert_eq!(read(&mut stream, large.len()).await, got.as_bytes());
+
+    drop((stream, tcp));
+    house.closed().await;
+    house.transports.send(flow, large.clone());
+    assert_eq!(receive(&udp).await, (large.to_vec(), house.at(0)));
+    house.transports.send(flow, large.clone());
+    assert_eq!(receive(&udp).await, (large.to_vec(), house.at(0)));
+}
+
+/// A UDP socket and a TCP listener at one address.
+async fn same_port() -> (UdpSocket, TcpListener) {
+    loop {
+        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()).await {
+            return (udp, tcp);
+        }
+    }
+}
+
+#[tokio::test]
+async fn addresses_resolve_to_flows_with_the_port_of_the_listener() {
+    let house = House::new(&["udp://0.0.0.0:0", "tcp://[::]:0", "tcp://0.0.0.0:0"]).await;
+    let remote: SocketAddr = "127.0.0.1:5060".parse().unwrap();
+    let found = house
+        .transports
+        .resolve("127.0.0.1", None, Transport::Udp)
+        .await;
+    assert_eq!(found, [to(Transport::Udp, house.at(0), remote)]);
+    let found = house
+        .transports
+        .resolve("127.0.0.1", None, Transport::Tcp)
+        .await;
+    assert_eq!(found, [to(Transport::Tcp, house.at(2), remote)]);
+    let found = house
+        .transports
+        .resolve("[::1]", None, Transport::Udp)
+        .await;
+    assert_eq!(found, [], "no IPv6 socket for UDP");
+    let found = house
+        .transports
+        .resolve("::1", Some(9), Transport::Tcp)
+        .await;
+    let remote = "[::1]:9".parse().unwrap();
+    assert_eq!(found, [to(Transport::Tcp, house.at(1), remote)]);
+}
