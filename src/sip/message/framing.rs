@@ -2,6 +2,8 @@
 //! heads with the same code as [`Message::parse`](super::Message::parse), so the two cannot
 //! disagree about where a message ends, and at the first doubt it gives the stream up.
 
+use std::fmt;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::ParseError;
@@ -22,7 +24,6 @@ pub enum FramingError {
 
 /// One stream's cutter. Push what was read, then take messages until there is none:
 /// it holds no more than the limit and one push.
-#[derive(Debug)]
 pub struct Framer {
     buf: BytesMut,
     limits: Limits,
@@ -45,6 +46,13 @@ enum Stage {
         length: usize,
     },
     Dead(FramingError),
+}
+
+/// How far it is, not what it holds: that may be credentials.
+impl fmt::Debug for Framer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Framer({:?}, {} bytes)", self.stage, self.buf.len())
+    }
 }
 
 impl Default for Framer {

@@ -32,10 +32,18 @@ pub fn reason(status: u16) -> &'static str {
         606 => "Not Acceptable",
         607 => "Unwanted",
         608 => "Rejected",
-        101..=199 => "Progress",
-        201..=299 => "Success",
-        301..=399 => "Redirection",
-        501..=599 => "Server Failure",
+        _ => class(status),
+    }
+}
+
+/// RFC 3261 §8.1.3.2: a status not known is its class's.
+fn class(status: u16) -> &'static str {
+    match status / 100 {
+        1 => "Progress",
+        2 => "Success",
+        3 => "Redirection",
+        4 => "Request Failure",
+        5 => "Server Failure",
         _ => "Global Failure",
     }
 }
@@ -81,7 +89,7 @@ fn client_error(status: u16) -> &'static str {
         491 => "Request Pending",
         493 => "Undecipherable",
         494 => "Security Agreement Required",
-        _ => "Request Failure",
+        _ => class(status),
     }
 }
 
