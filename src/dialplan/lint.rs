@@ -1,0 +1,389 @@
+//! What compiles and still is wrong: Rhai finds a misspelt verb only when a caller runs into it.
+
+use crate::line::Session;
+use crate::options::{self, DIAL_OPTIONS, GATHER_OPTIONS};
+use crate::program::Definition;
+use crate::source::{Place, ScriptError};
+use crate::spelling;
+use crate::verbs::{self, FIELDS};
+use rhai::{AST, ASTFlags, ASTNode, Engine, Expr, FnCallExpr, FuncInfo, Position, Stmt};
+use std::any::TypeId;
+use std::collections::{BTreeMap, BTreeSet};
+use switch::Entry;
+
+const ENTRIES: [Entry; 3] = [Entry::Internal, Entry::Inbound, Entry::Outbound];
+/// Functions that Rhai's evaluator knows without registering them.
+const BUILT_IN: [&str; 8] = [
+    "Fn",
+    "call",
+    "type_of",
+    "is_def_var",
+    "is_def_fn",
+    "print",
+    "debug",
+    "exit",
+];
+/// How deeply a script may nest. Rhai drops a program recursively, on threads with small stacks.
+const MAX_DEPTH: usize = 200;
+/// The parameter that by convention is the session.
+const SESSION: &str = "session";
+
+/// Everything the linter objects to, in the order of the text.
+pub(crate) fn check(
+    engine: &Engine,
+    ast: &AST,
+    definitions: &[Definition],
+    place: impl Fn(Position) -> Place,
+) -> Vec<ScriptError> {
+    let mut problems = entry_points(definitions);
+    problems.extend(swallowed(ast, definitions));
+    let mut found: Vec<(Position, String)> = outside_functions(ast).collect();
+    let names = Names::collect(engine, ast);
+    let mut seen = BTreeSet::new();
+    ast.walk(&mut |path| {
+        if path.len() > MAX_DEPTH {
+            let position = path.last().map_or(Position::NONE, node_position);
+            found.push((position, "nested too deeply".into()));
+            return false;
+        }
+        if let Some(node) = path.last() {
+            found.extend(names.judge(node, &mut seen));
+        }
+        true
+    });
+    found.sort_by_key(|(position, _)| *position);
+    found.dedup();
+    problems.extend(
+        found
+            .into_iter()
+            .map(|(position, why)| ScriptError::at(place(position), why)),
+    );
+    problems
+}
+
+/// Every entry point exists and takes the session.
+fn entry_points(definitions: &[Definition]) -> Vec<ScriptError> {
+    let mut problems = Vec::new();
+    for entry in ENTRIES {
+        let name = entry.name();
+        let wanted = format!("fn {name}({SESSION}) {{ … }}");
+        if definitions
+            .iter()
+            .any(|d| d.name == name && d.parameters == 1)
+        {
+            continue;
+        }
+        problems.push(match definitions.iter().find(|d| d.name == name) {
+            Some(wrong) => ScriptError::at(
+                wrong.place.clone(),
+                format!("the entry point takes one parameter: write `{wanted}`"),
+            ),
+            None => ScriptError::of_file(
+                "main.rhai",
+                format!("the entry point is missing: write `{wanted}`"),
+            ),
+        });
+    }
+    problems
+}
+
+/// Functions that a file defines and the joined program does not have: a comment that never ends hides them.
+fn swallowed(ast: &AST, definitions: &[Definition]) -> Vec<ScriptError> {
+    let compiled: BTreeSet<(&str, usize)> = ast
+        .iter_functions()
+        .map(|f| (f.name, f.params.len()))
+        .collect();
+    definitions
+        .iter()
+        .filter(|d| !compiled.contains(&(d.name.as_str(), d.parameters)))
+        .map(|d| {
+            let why = format!(
+                "function `{}` is hidden: a comment before it does not end",
+                d.name
+            );
+            ScriptError::at(d.place.clone(), why)
+        })
+        .collect()
+}
+
+/// Code outside functions would run at every call without a session.
+fn outside_functions(ast: &AST) -> impl Iterator<Item = (Position, String)> {
+    ast.statements().iter().filter_map(|statement| match statement {
+        Stmt::Noop(_) => None,
+        Stmt::Var(_, flags, _) if flags.contains(ASTFlags::CONSTANT) => None,
+        Stmt::Var(inside, ..) => {
+            let name = inside.0.name.as_str();
+            let why = "is seen by no function";
+            Some((statement.position(), format!("`let {name}` outside a function {why}; write `const {name}` and read it as `global::{name}`")))
+        }
+        other => Some((other.position(), "only functions and constants stand outside functions".into())),
+    })
+}
+
+fn node_position(node: &ASTNode) -> Position {
+    match node {
+        ASTNode::Stmt(statement) => statement.position(),
+        ASTNode::Expr(expression) => expression.position(),
+        _ => Position::NONE,
+    }
+}
+
+/// The names a script may use, with how many arguments each takes.
+struct Names {
+    native: BTreeMap<String, BTreeSet<usize>>,
+    /// Methods of the session, without the session itself.
+    verbs: BTreeMap<String, BTreeSet<usize>>,
+    script: BTreeMap<String, BTreeSet<usize>>,
+}
+
+impl Names {
+    fn collect(engine: &Engine, ast: &AST) -> Self {
+        let mut names = Self {
+            native: BTreeMap::new(),
+            verbs: BTreeMap::new(),
+            script: BTreeMap::new(),
+        };
+        let session = TypeId::of::<Session>();
+        let mapper = |info: FuncInfo| {
+            let metadata = info.metadata;
+            Some((
+                metadata.name.to_string(),
+                metadata.num_params,
+                metadata.param_types.first() == Some(&session),
+            ))
+        };
+        for (name, parameters, is_verb) in engine.collect_fn_metadata(None, mapper, true) {
+            if is_verb {
+                names.verbs.entry(name).or_default().insert(parameters - 1);
+            } else {
+                names.native.entry(name).or_default().insert(parameters);
+            }
+        }
+        names.verbs.retain(|name, _| !name.contains('$'));
+        for function in ast.iter_functions() {
+            names
+                .script
+                .entry(function.name.to_owned())
+                .or_default()
+                .insert(function.params.len());
+        }
+        names
+    }
+
+    /// `seen` holds what was judged as a part of something larger.
+    fn judge(
+        &self,
+        node: &ASTNode,
+        seen: &mut BTreeSet<*const Expr>,
+    ) -> Option<(Position, String)> {
+        match node {
+            ASTNode::Stmt(Stmt::FnCall(function, position)) => self.function(function, *position),
+            ASTNode::Expr(Expr::FnCall(function, position)) => self.function(function, *position),
+            ASTNode::Expr(Expr::Dot(inside, ..)) => match &inside.lhs {
+                Expr::Variable(variable, ..) if variable.1 == SESSION && variable.2.is_empty() => {
+                    let member = first_link(&inside.rhs);
+                    seen.insert(std::ptr::from_ref(member));
+                    self.member(member)
+                }
+                _ => None,
+            },
+            ASTNode::Expr(expression @ Expr::MethodCall(function, position)) => {
+                let known = seen.contains(&std::ptr::from_ref(*expression));
+                if known {
+                    None
+                } else {
+                    self.method(function, *position)
+                }
+            }
+            _ => None,
+        }
+    }
+
+    fn function(&self, function: &FnCallExpr, position: Position) -> Option<(Position, String)> {
+        let name = function.name.as_str();
+        if function.op_token.is_some() || BUILT_IN.contains(&name) {
+            return None;
+        }
+        if !function.namespace.is_empty() {
+            return Some((
+                position,
+                format!("`{}::{name}`: there are no modules", function.namespace),
+            ));
+        }
+        if name == "sleep" && !self.script.contains_key(name) {
+            return Some((position, verbs::SLEEP.into()));
+        }
+        let count = function.args.len();
+        let counts: BTreeSet<usize> = [&self.native, &self.script]
+            .iter()
+            .flat_map(|m| m.get(name))
+            .flatten()
+            .copied()
+            .collect();
+        if counts.contains(&count) {
+            return None;
+        }
+        let session_first =
+            matches!(function.args.first(), Some(Expr::Variable(v, ..)) if v.1 == SESSION);
+        if session_first
+            && self
+                .verbs
+                .get(name)
+                .is_some_and(|counts| counts.contains(&(count - 1)))
+        {
+            return None;
+        }
+        if !counts.is_empty() {
+            return Some((
+                position,
+                wrong_count(&format!("function `{name}`"), &counts, count),
+            ));
+        }
+        if self.verbs.contains_key(name) {
+            return Some((
+                position,
+                format!("`{name}` is a verb of the session: write `{SESSION}.{name}(…)`"),
+            ));
+        }
+        let known = self
+            .native
+            .keys()
+            .chain(self.script.keys())
+            .chain(self.verbs.keys());
+        let hint = spelling::hint(name, known.map(String::as_str));
+        Some((position, format!("there is no function `{name}`{hint}")))
+    }
+
+    /// `session.member`.
+    fn member(&self, member: &Expr) -> Option<(Position, String)> {
+        match member {
+            Expr::Property(property, position) => {
+                let name = property.2.as_str();
+                if FIELDS.contains(&name) {
+                    return None;
+                }
+                if self.verbs.contains_key(name) {
+                    return Some((
+                        *position,
+                        format!("`{name}` is a verb: write `{SESSION}.{name}(…)`"),
+                    ));
+                }
+                let hint = spelling::hint(name, FIELDS);
+                Some((
+                    *position,
+                    format!("the session has no field `{name}`{hint}"),
+                ))
+            }
+            Expr::MethodCall(function, position) => self.verb(function, *position),
+            _ => None,
+        }
+    }
+
+    /// `session.verb(…)`; a function of the script may be called like that too.
+    fn verb(&self, function: &FnCallExpr, position: Position) -> Option<(Position, String)> {
+        let (name, count) = (function.name.as_str(), function.args.len());
+        if name == "type_of"
+            || self
+                .script
+                .get(name)
+                .is_some_and(|counts| counts.contains(&count))
+        {
+            return None;
+        }
+        match self.verbs.get(name) {
+            Some(counts) if counts.contains(&count) => options_of(function),
+            Some(counts) => Some((
+                position,
+                wrong_count(&format!("verb `{name}`"), counts, count),
+            )),
+            None => {
+                let known = self.verbs.keys().chain(self.script.keys());
+                let hint = spelling::hint(name, known.map(String::as_str));
+                Some((position, format!("the session has no verb `{name}`{hint}")))
+            }
+        }
+    }
+
+    /// `anything.method(…)`.
+    fn method(&self, function: &FnCallExpr, position: Position) -> Option<(Position, String)> {
+        let (name, count) = (function.name.as_str(), function.args.len());
+        if BUILT_IN.contains(&name) {
+            return None;
+        }
+        let native = self
+            .native
+            .get(name)
+            .is_some_and(|counts| counts.contains(&(count + 1)));
+        let known = |map: &BTreeMap<String, BTreeSet<usize>>| {
+            map.get(name).is_some_and(|counts| counts.contains(&count))
+        };
+        if native || known(&self.script) || known(&self.verbs) {
+            return if self.verbs.contains_key(name) {
+                options_of(function)
+            } else {
+                None
+            };
+        }
+        let mut counts: BTreeSet<usize> = self
+            .native
+            .get(name)
+            .into_iter()
+            .flatten()
+            .map(|n| n.saturating_sub(1))
+            .collect();
+        counts.extend(
+            [&self.script, &self.verbs]
+                .iter()
+                .flat_map(|map| map.get(name))
+                .flatten(),
+        );
+        if !counts.is_empty() {
+            return Some((
+                position,
+                wrong_count(&format!("method `{name}`"), &counts, count),
+            ));
+        }
+        let known = self
+            .verbs
+            .keys()
+            .chain(self.native.keys())
+            .chain(self.script.keys());
+        let hint = spelling::hint(name, known.map(String::as_str));
+        Some((position, format!("there is no method `{name}`{hint}")))
+    }
+}
+
+/// The first of `a.b.c`.
+fn first_link(chain: &Expr) -> &Expr {
+    match chain {
+        Expr::Dot(inside, ..) | Expr::Index(inside, ..) => first_link(&inside.lhs),
+        single => single,
+    }
+}
+
+/// Misspelt options that stand literally in the call.
+fn options_of(function: &FnCallExpr) -> Option<(Position, String)> {
+    let (verb, known): (_, &[&str]) = match function.name.as_str() {
+        "dial" => ("dial", &DIAL_OPTIONS),
+        "gather" => ("gather", &GATHER_OPTIONS),
+        _ => return None,
+    };
+    let Some(Expr::Map(map, _)) = function.args.last() else {
+        return None;
+    };
+    let (name, _) = map
+        .0
+        .iter()
+        .find(|(name, _)| !known.contains(&name.name.as_str()))?;
+    Some((name.pos, options::unknown(verb, &name.name, known)))
+}
+
+fn wrong_count(what: &str, counts: &BTreeSet<usize>, given: usize) -> String {
+    let counts: Vec<String> = counts.iter().map(usize::to_string).collect();
+    let plural = if counts == ["1"] {
+        "argument"
+    } else {
+        "arguments"
+    };
+    format!("{what} takes {} {plural}, not {given}", counts.join(" or "))
+}
