@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use crate::rtp::packet::{HEADER_LEN, Header};
+use crate::rtp::packet::HEADER_LEN;
 use crate::sender::{Load, Maker};
 use crate::stream::{Heard, Stream};
 use crate::transcoder::{Step, Transcoder};
@@ -92,24 +92,18 @@ pub(crate) fn relay(
     let Some(packet) = packet.get_mut(start..heard.payload.end) else {
         return;
     };
-    to.transmit(
-        Header {
-            payload_type,
-            ..header
-        },
-        packet,
-        out,
-    );
+    to.transmit(payload_type, header, packet, out);
 }
 
 /// Sends a telephone event to a stream of another codec.
 pub(crate) fn relay_event(
     now: Instant,
-    heard: &Heard,
-    packet: &mut [u8],
+    (heard, packet): (&Heard, &mut [u8]),
+    coder: &mut Transcoder,
     to: &mut Stream,
     out: &mut impl Transmit,
 ) {
+    coder.pass_over(&heard.header);
     let Some(payload_type) = to.payload_type(Load::Event) else {
         to.sender.swallow(&heard.header, heard.clock);
         return;
@@ -122,14 +116,7 @@ pub(crate) fn relay_event(
     };
     let start = heard.payload.start.saturating_sub(HEADER_LEN);
     if let (Some(header), Some(packet)) = (header, packet.get_mut(start..heard.payload.end)) {
-        to.transmit(
-            Header {
-                payload_type,
-                ..header
-            },
-            packet,
-            out,
-        );
+        to.transmit(payload_type, header, packet, out);
     }
 }
 
@@ -162,28 +149,16 @@ pub(crate) fn transcode(
         if let (Some(header), Some(length @ 1..)) = (header, length)
             && let Some(packet) = buffer.get_mut(..HEADER_LEN + length)
         {
-            to.transmit(
-                Header {
-                    payload_type,
-                    ..header
-                },
-                packet,
-                transmit,
-            );
+            to.transmit(payload_type, header, packet, transmit);
         }
         return;
     }
     while let Some(length) = coder.frame(buffer.get_mut(HEADER_LEN..).unwrap_or_default()) {
         let header = to.sender.own(now, maker, coder.ticks());
-        if let Some(packet) = buffer.get_mut(..HEADER_LEN + length) {
-            to.transmit(
-                Header {
-                    payload_type,
-                    ..header
-                },
-                packet,
-                transmit,
-            );
+        let packet = buffer.get_mut(..HEADER_LEN + length);
+        // A frame the encoder could not make is a pause.
+        if let Some(packet) = packet.filter(|_| length > 0) {
+            to.transmit(payload_type, header, packet, transmit);
         }
     }
 }

@@ -172,8 +172,8 @@ impl Engine {
         }
         match (&mut from.path, heard.load) {
             (Path::Partner(_, Route::Relay), _) => bridge::relay(now, heard, packet, to, out),
-            (Path::Partner(_, Route::Transcode(_)), Load::Event) => {
-                bridge::relay_event(now, heard, packet, to, out);
+            (Path::Partner(_, Route::Transcode(coder)), Load::Event) => {
+                bridge::relay_event(now, (heard, packet), coder, to, out);
             }
             (Path::Partner(_, Route::Transcode(coder)), Load::Voice) => {
                 let payload = packet.get(heard.payload.clone()).unwrap_or_default();

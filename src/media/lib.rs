@@ -7,8 +7,9 @@
 //! What it is *not*: it binds no port and resolves no file name (the `net` crate does), and it knows nothing of calls
 //! (the `switch` crate does). SDP never crosses from leg to leg: each leg negotiates with us alone, see [`sdp`].
 //!
-//! Where next: [`engine`](Engine) for the doors, `stream.rs` for one leg's RTP, `bridge.rs` for who hears whom,
-//! `play.rs` and `tone.rs` for what we say ourselves, [`codec`] and [`rtp`] for the sound and the packets.
+//! Where next: [`engine`](Engine) for the doors, `stream.rs` for one leg's RTP with `latch.rs`, `sender.rs` and
+//! `report.rs`, `bridge.rs` for who hears whom with `transcoder.rs`, `play.rs` and `tone.rs` for what we say ourselves,
+//! [`codec`] and [`rtp`] for the sound and the packets.
 
 mod bridge;
 pub mod codec;

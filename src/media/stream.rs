@@ -222,8 +222,18 @@ impl Stream {
     }
 
     /// Sends an RTP packet whose first bytes are room for `header`.
-    pub(crate) fn transmit(&mut self, header: Header, packet: &mut [u8], out: &mut impl Transmit) {
+    pub(crate) fn transmit(
+        &mut self,
+        payload_type: u8,
+        header: Header,
+        packet: &mut [u8],
+        out: &mut impl Transmit,
+    ) {
         let Some(to) = self.target() else { return };
+        let header = Header {
+            payload_type,
+            ..header
+        };
         let written = packet::write(&header, packet);
         self.sender.count(packet.len().saturating_sub(written));
         out.send(self.id, Kind::Rtp, to, packet);
@@ -269,14 +279,7 @@ impl Stream {
                     let header = self.sender.own(now, Maker::Play(id.0), ticks);
                     let packet = buffer.get_mut(..HEADER_LEN + length).filter(|_| length > 0);
                     if let Some(packet) = packet {
-                        self.transmit(
-                            Header {
-                                payload_type,
-                                ..header
-                            },
-                            packet,
-                            out,
-                        );
+                        self.transmit(payload_type, header, packet, out);
                     }
                 }
                 Said::Frame(_) => {}

@@ -143,6 +143,16 @@ impl Transcoder {
         alone && added == self.frame
     }
 
+    /// Notes a packet of the source that carries no sound, so that it does not look lost.
+    pub(crate) fn pass_over(&mut self, header: &Header) {
+        if let Some(newest) = &mut self.newest
+            && newest.ssrc == header.ssrc
+            && header.sequence.wrapping_sub(newest.sequence) as i16 > 0
+        {
+            newest.sequence = header.sequence;
+        }
+    }
+
     /// Decodes without regard to numbers, for sound that has none.
     pub(crate) fn feed(&mut self, payload: &[u8]) {
         self.decode(payload);
@@ -234,6 +244,15 @@ mod tests {
             coder.follow(&header(4, 480)),
             Step::Gap {
                 ticks: 480 + 960,
+                packets: 0
+            }
+        );
+        coder.take(&header(4, 480), &sound);
+        coder.pass_over(&header(5, 560));
+        assert_eq!(
+            coder.follow(&header(6, 640)),
+            Step::Gap {
+                ticks: 480 + 480,
                 packets: 0
             }
         );

@@ -1,3 +1,5 @@
+//! Offers and answers of phones as text.
+
 use std::net::SocketAddr;
 
 use proptest::prelude::*;

@@ -282,6 +282,37 @@ fn keys_are_told_once_and_passed_on_renumbered() {
 }
 
 #[test]
+fn a_key_between_frames_cut_anew_leaves_no_hole() {
+    let mut world = World::new();
+    world.open(A, agreed(Codec::Pcmu, PHONE_A));
+    let mut peer = agreed(Codec::Pcma, PHONE_B);
+    peer.ptime_ms = 30;
+    world.open(B, peer);
+    world.command(Command::Join { a: A, b: B });
+    let mut phone = Phone::new(Codec::Pcmu, 1);
+    for round in 0..2 {
+        for _ in 0..9 {
+            let packet = phone.tone(20);
+            world.rtp(A, PHONE_A, &packet);
+            world.passes(20);
+        }
+        if round == 0 {
+            press(&mut world, &mut phone, 3);
+            phone.header.timestamp = phone.header.timestamp.wrapping_add(960);
+        }
+    }
+    let got = world.rtp_to(B);
+    assert_eq!(got.len(), 6 + 6 + 6);
+    let first = got[0].header();
+    for (i, sent) in got.iter().enumerate() {
+        let header = sent.header();
+        assert_eq!(header.sequence, first.sequence.wrapping_add(i as u16));
+    }
+    let last = got[17].header().timestamp.wrapping_sub(first.timestamp);
+    assert_eq!(last, 11 * 240 + 960);
+}
+
+#[test]
 fn keys_a_party_does_not_know_leave_no_hole() {
     let mut world = World::new();
     world.open(A, agreed(Codec::Pcmu, PHONE_A));
