@@ -1,0 +1,134 @@
+//! What the endpoint refuses by itself, and that nothing stays behind.
+
+mod wire;
+
+use sip::{Config, HeaderId, Transport};
+use wire::{SDP, Wire, inside, invite, request};
+
+const US: &str = "<sip:200@192.0.2.1>";
+
+/// What one request is answered with; nothing may be told or kept.
+fn refused(text: &str, body: &str) -> sip::Message {
+    let mut w = Wire::new();
+    w.hears(text, body);
+    assert!(w.told().is_empty());
+    assert_eq!(w.endpoint.sizes(), (0, 0));
+    let answer = w.take_sent().pop().expect("an answer");
+    assert!(answer.to().unwrap().tag().is_some(), "RFC 3261 §8.2.6.2");
+    answer
+}
+
+#[test]
+fn each_fault_has_its_status() {
+    let more = |extra: &str| format!("{}\n{extra}", invite("z9hG4bKa", 1));
+    let cases = [
+        (inside("BYE", "z9hG4bKb", 2, "nobody"), 481),
+        (inside("INVITE", "z9hG4bKb", 2, "nobody"), 481),
+        (request("BYE", "z9hG4bKb", 2, US), 481),
+        (request("CANCEL", "z9hG4bKb", 2, US), 481),
+        (request("REFER", "z9hG4bKb", 2, US), 405),
+        (request("FROB", "z9hG4bKb", 2, US), 501),
+        (more("Require: 100rel, foo"), 420),
+        (invite("z9hG4bKa", 1).replace("sip:200@192.0.2.1 SIP", "soap.beep://x SIP"), 416),
+        (invite("z9hG4bKa", 1).replace("Forwards: 70", "Forwards: 0"), 483),
+        (invite("z9hG4bKa", 1).replace("1 INVITE", "1 BYE"), 400),
+        (invite("z9hG4bKa", 1).replace("Call-ID: call-1@far\n", ""), 400),
+        (invite("z9hG4bKa", 1).replace("SIP/2.0\nVia", "SIP/7.0\nVia"), 505),
+    ];
+    for (text, status) in cases {
+        assert_eq!(refused(&text, "").status(), Some(status), "{text}");
+    }
+}
+
+#[test]
+fn refusals_say_what_would_do() {
+    let unsupported = refused(&format!("{}\nRequire: 100rel, foo", invite("z9hG4bKa", 1)), SDP);
+    assert_eq!(unsupported.header(HeaderId::Unsupported).unwrap(), "100rel, foo");
+    let media = refused(&format!("{}\nContent-Type: text/plain", invite("z9hG4bKa", 1)), "hello");
+    assert_eq!(media.status(), Some(415));
+    assert_eq!(media.header(HeaderId::Accept).unwrap(), "application/sdp");
+    let method = refused(&request("NOTIFY", "z9hG4bKb", 2, US), "");
+    assert!(method.header(HeaderId::Allow).unwrap().contains("INVITE"));
+}
+
+#[test]
+fn the_same_request_by_another_way_is_merged() {
+    let mut w = Wire::new();
+    w.incoming();
+    w.hears(&invite("z9hG4bKother", 1), SDP);
+    assert_eq!(w.lines(), ["482"]);
+    assert!(w.told().is_empty());
+}
+
+#[test]
+fn full_tables_say_so() {
+    let small = |max_transactions, max_dialogs| {
+        Wire::with(
+            Transport::Udp,
+            Config {
+                max_transactions,
+                max_dialogs,
+                ..Config::default()
+            },
+        )
+    };
+    for (transactions, dialogs) in [(1, 9), (9, 1)] {
+        let mut w = small(transactions, dialogs);
+        w.incoming();
+        w.hears(&invite("z9hG4bKb", 1).replace("call-1", "call-2"), SDP);
+        let busy = w.take_sent().pop().unwrap();
+        assert_eq!(busy.status(), Some(503));
+        assert!(busy.header(HeaderId::RetryAfter).is_some());
+        let dialog = w.endpoint.invite(w.now, wire::call(Transport::Udp));
+        w.drain();
+        assert_eq!(w.told(), ["Refused 503", "Ended"]);
+        w.endpoint.bye(w.now, dialog, None);
+        assert!(w.lines().is_empty());
+    }
+}
+
+#[test]
+fn strays_are_not_answered() {
+    let mut w = Wire::new();
+    w.hears(&inside("ACK", "z9hG4bKb", 2, "nobody"), "");
+    w.hears(&request("ACK", "z9hG4bKb", 2, US).replace("Max-Forwards: 70\n", ""), "");
+    w.hears("SIP/2.0 200 OK\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKx\nFrom: <sip:a@b>;tag=1\nTo: <sip:a@b>;tag=2\nCall-ID: 1\nCSeq: 1 INVITE", "");
+    w.hears("", "");
+    w.hears("\0\0\0garbage", "");
+    assert!(w.lines().is_empty());
+    assert!(w.told().is_empty());
+    assert!(w.endpoint.is_idle());
+}
+
+#[test]
+fn a_request_outside_dialogs_is_told_once_and_answered_by_its_id() {
+    let mut w = Wire::new();
+    for _ in 0..2 {
+        w.hears(&request("REGISTER", "z9hG4bKr", 1, US), "");
+    }
+    let Some(sip::SipEvent::Request { transaction, .. }) = w.events.pop() else {
+        panic!("told");
+    };
+    assert!(w.events.is_empty());
+    w.endpoint.respond(w.now, transaction, 200, &[("Expires", "60".to_owned())]);
+    w.endpoint.respond(w.now, transaction, 500, &[]);
+    w.drain();
+    w.hears(&request("REGISTER", "z9hG4bKr", 1, US), "");
+    assert_eq!(w.lines(), ["200", "200"]);
+    // One that nobody answers does not stay either.
+    w.hears(&request("OPTIONS", "z9hG4bKo", 2, US).replace("Forwards: 70", "Forwards: 0"), "");
+    assert_eq!(w.told(), ["Request"]);
+    w.is_empty_at_last();
+}
+
+#[test]
+fn old_branches_are_told_apart_by_everything_else() {
+    let mut w = Wire::new();
+    let old = |cseq| invite("1", cseq);
+    w.hears(&old(1), SDP);
+    w.hears(&old(1), SDP);
+    assert_eq!(w.lines(), ["100", "100"]);
+    assert_eq!(w.told(), ["Incoming"]);
+    w.hears(&old(2), SDP);
+    assert_eq!(w.told(), ["Incoming"]);
+}
