@@ -1,6 +1,7 @@
 //! The door for SIP: listen, send, and where a host is.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -9,6 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use rustls::{ClientConfig, ServerConfig};
 use sip::{Flow, Transport};
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
@@ -41,6 +43,57 @@ struct Shared {
     runtime: Handle,
 }
 
+/// Sockets that are bound but not served yet.
+#[derive(Default)]
+struct Bound {
+    udp: Vec<Arc<UdpListener>>,
+    tcp: Vec<(TcpListener, Option<TlsAcceptor>)>,
+    listens: Vec<Listen>,
+}
+
+impl Bound {
+    fn add(
+        &mut self,
+        wanted: Listen,
+        tls: Option<&Arc<ServerConfig>>,
+        dropped: &Arc<AtomicU64>,
+    ) -> Result<(), BindError> {
+        let acceptor = match (wanted.transport, tls) {
+            (Transport::Tls, None) => return Err(BindError::NoCertificate(wanted)),
+            (Transport::Tls, Some(tls)) => Some(TlsAcceptor::from(tls.clone())),
+            (Transport::Udp | Transport::Tcp, _) => None,
+        };
+        let address = self
+            .open(wanted, acceptor, dropped)
+            .map_err(|error| BindError::new(wanted, error))?;
+        self.listens.push(Listen { address, ..wanted });
+        Ok(())
+    }
+
+    /// Returns the address with the port the system chose when 0 was asked.
+    fn open(
+        &mut self,
+        wanted: Listen,
+        acceptor: Option<TlsAcceptor>,
+        dropped: &Arc<AtomicU64>,
+    ) -> io::Result<SocketAddr> {
+        match wanted.transport {
+            Transport::Udp => {
+                let listener = UdpListener::bind(wanted.address, dropped.clone())?;
+                let address = listener.address;
+                self.udp.push(Arc::new(listener));
+                Ok(address)
+            }
+            Transport::Tcp | Transport::Tls => {
+                let listener = stream::bind(wanted.address)?;
+                let address = listener.local_addr()?;
+                self.tcp.push((listener, acceptor));
+                Ok(address)
+            }
+        }
+    }
+}
+
 impl Transports {
     /// Listens on all of `listen`, or on none. Must be called inside a tokio runtime, which then runs the sockets.
     /// `tls` is what `tls://` listeners show.
@@ -59,10 +112,6 @@ impl Transports {
     ///
     /// # Errors
     /// As [`bind`](Transports::bind).
-    #[expect(
-        clippy::unused_async,
-        reason = "says that it needs a runtime, as all of its callers have"
-    )]
     pub async fn bind_with(
         listen: &[Listen],
         tls: Option<Arc<ServerConfig>>,
@@ -70,46 +119,17 @@ impl Transports {
         limits: StreamLimits,
     ) -> Result<Transports, BindError> {
         let dropped = Arc::new(AtomicU64::new(0));
-        let mut udp = Vec::new();
-        let mut tcp = Vec::new();
-        let mut listens = Vec::new();
-        for &wanted in listen {
-            let fail = |error| BindError::new(wanted, error);
-            let address = match wanted.transport {
-                Transport::Udp => {
-                    let listener =
-                        UdpListener::bind(wanted.address, dropped.clone()).map_err(fail)?;
-                    udp.push(Arc::new(listener));
-                    udp.last().map(|listener| listener.address)
-                }
-                Transport::Tcp | Transport::Tls => {
-                    let acceptor = match (wanted.transport, &tls) {
-                        (Transport::Tls, None) => return Err(BindError::NoCertificate(wanted)),
-                        (Transport::Tls, Some(tls)) => Some(TlsAcceptor::from(tls.clone())),
-                        _ => None,
-                    };
-                    let listener = stream::bind(wanted.address).map_err(fail)?;
-                    let address = listener.local_addr().map_err(fail)?;
-                    tcp.push((listener, acceptor));
-                    Some(address)
-                }
-            };
-            listens.push(Listen {
-                address: address.unwrap_or(wanted.address),
-                ..wanted
-            });
+        let mut bound = Bound::default();
+        for &listen in listen {
+            bound.add(listen, tls.as_ref(), &dropped)?;
         }
         let streams = Arc::new(Streams::new(limits));
-        for listener in &udp {
+        for listener in &bound.udp {
             tokio::spawn(listener.clone().run(events.clone()));
         }
-        for (listener, acceptor) in tcp {
-            tokio::spawn(stream::serve(
-                listener,
-                acceptor,
-                streams.clone(),
-                events.clone(),
-            ));
+        for (listener, acceptor) in bound.tcp {
+            let serve = stream::serve(listener, acceptor, streams.clone(), events.clone());
+            tokio::spawn(serve);
         }
         let connector = Connector {
             streams,
@@ -118,8 +138,8 @@ impl Transports {
         };
         Ok(Transports {
             shared: Arc::new(Shared {
-                udp,
-                listens,
+                udp: bound.udp,
+                listens: bound.listens,
                 connector: Arc::new(connector),
                 attempts: Attempts::default(),
                 names: Mutex::default(),

@@ -20,7 +20,8 @@ pub(super) fn raise() {
         tracing::warn!(
             %realtime,
             %nice,
-            "media threads have ordinary priority: speech will break up when this machine is busy; give CAP_SYS_NICE or LimitRTPRIO=20"
+            "media threads have ordinary priority: speech will break up when this machine is busy; \
+             give CAP_SYS_NICE or LimitRTPRIO=20"
         );
     });
 }

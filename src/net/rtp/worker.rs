@@ -184,7 +184,7 @@ pub(super) fn free_pair(ip: &str) -> std::net::SocketAddr {
     loop {
         let first = UdpSocket::bind((ip, 0)).unwrap();
         let local = first.local_addr().unwrap();
-        if local.port() % 2 == 0 && UdpSocket::bind((ip, local.port() + 1)).is_ok() {
+        if local.port().is_multiple_of(2) && UdpSocket::bind((ip, local.port() + 1)).is_ok() {
             return local;
         }
     }

@@ -89,7 +89,8 @@ async fn shake_hands(
 }
 
 async fn fail(connector: &Connector, flow: Flow, error: &io::Error) {
-    tracing::debug!(remote = %flow.remote, transport = flow.transport.as_str(), %error, "a connection could not be made");
+    let transport = flow.transport.as_str();
+    tracing::debug!(remote = %flow.remote, transport, %error, "a connection could not be made");
     for flow in connector.streams.leave(flow.id) {
         let _ = connector.events.send(NetEvent::FlowClosed(flow)).await;
     }

@@ -1,4 +1,8 @@
 //! RTP through a media thread over real sockets on the loopback.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up shall fail"
+)]
 
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
@@ -87,7 +91,7 @@ fn free_pair(ip: &str) -> SocketAddr {
     loop {
         let first = UdpSocket::bind((ip, 0)).unwrap();
         let local = first.local_addr().unwrap();
-        if local.port() % 2 == 0 && UdpSocket::bind((ip, local.port() + 1)).is_ok() {
+        if local.port().is_multiple_of(2) && UdpSocket::bind((ip, local.port() + 1)).is_ok() {
             return local;
         }
     }

@@ -1,4 +1,8 @@
 //! SIP over real sockets on the loopback.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up shall fail"
+)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -71,7 +75,8 @@ impl House {
 fn options(call: &str, body: usize) -> Bytes {
     let body = "x".repeat(body);
     let head = format!(
-        "OPTIONS sip:pbx SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1\r\nCall-ID: {call}\r\nContent-Length: {}\r\n\r\n{body}",
+        "OPTIONS sip:pbx SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1\r\nCall-ID: {call}\r\n\
+         Content-Length: {}\r\n\r\n{body}",
         body.len()
     );
     Bytes::from(head)
