@@ -4,7 +4,7 @@ use crate::row::{Columns, json, plain, word};
 use crate::{Result, Store};
 use directory::CallRecord;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction};
+use sqlx::{Any, Connection, Executor, Transaction};
 
 /// A place in the list of call records. As text `START_MS.ID`, for example `1767225600000.cal_x`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,18 +77,28 @@ impl Store {
         record(&row)
     }
 
-    /// Inserts all of `records` or none; those that are there already stay as they are.
+    /// Inserts all of `records` or none; those that are there already stay as they are. When it returns they
+    /// are on the database's disk.
     pub(crate) async fn insert_records(&self, records: &[CallRecord]) -> Result<()> {
-        let mut transaction = self.pool.begin().await?;
+        let mut connection = self.pool.acquire().await?;
+        let sqlite = connection.backend_name() == "SQLite";
+        if sqlite {
+            // The spool gives the records up after this, so NORMAL, which syncs later, is not enough.
+            connection.execute("PRAGMA synchronous = FULL").await?;
+        }
+        let mut transaction = connection.begin().await?;
         for record in records {
             insert(&mut transaction, record).await?;
         }
         transaction.commit().await?;
+        if sqlite {
+            connection.execute("PRAGMA synchronous = NORMAL").await?;
+        }
         Ok(())
     }
 }
 
-async fn insert(transaction: &mut Transaction<'static, Any>, record: &CallRecord) -> Result<()> {
+async fn insert(transaction: &mut Transaction<'_, Any>, record: &CallRecord) -> Result<()> {
     sqlx::query(
         "INSERT INTO call_records (id, started_at_ms, answered_at_ms, ended_at_ms, direction, caller, callee, dialed, \
          cause, sip_code, ring_ms, talk_ms, tags, reason, legs) \

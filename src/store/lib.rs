@@ -7,6 +7,7 @@
 
 mod api_keys;
 mod call_records;
+mod disk;
 mod error;
 mod extensions;
 mod ha1;
@@ -21,7 +22,7 @@ mod spool;
 mod trunks;
 mod writer;
 
-pub use call_records::RecordCursor;
+pub use call_records::{NotACursor, RecordCursor};
 pub use error::{Error, OpenError, Result};
 pub use ha1::ha1;
 pub use secret::SecretKey;

@@ -12,6 +12,13 @@ pub(crate) async fn run(pool: &AnyPool, url: String) -> Result<(), OpenError> {
         url: url.clone(),
         why: e.to_string(),
     };
+    // On its own: a transaction that begins by reading may not write later in SQLite (SQLITE_BUSY_SNAPSHOT).
+    sqlx::query(
+        "CREATE TABLE IF NOT EXISTS schema_version (one BIGINT NOT NULL PRIMARY KEY, version BIGINT NOT NULL)",
+    )
+    .execute(pool)
+    .await
+    .map_err(unreachable)?;
     let mut transaction = pool.begin().await.map_err(unreachable)?;
     let found = lock_version(&mut transaction).await.map_err(unreachable)?;
     let known = MIGRATIONS.len() as i64;
@@ -41,7 +48,6 @@ pub(crate) async fn run(pool: &AnyPool, url: String) -> Result<(), OpenError> {
 /// the same database wait here until this one commits.
 async fn lock_version(transaction: &mut Transaction<'static, Any>) -> Result<i64, sqlx::Error> {
     for statement in [
-        "CREATE TABLE IF NOT EXISTS schema_version (one BIGINT NOT NULL PRIMARY KEY, version BIGINT NOT NULL)",
         "INSERT INTO schema_version (one, version) VALUES (1, 0) ON CONFLICT DO NOTHING",
         "UPDATE schema_version SET version = version",
     ] {

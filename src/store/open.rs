@@ -1,5 +1,6 @@
 //! Opening: the address, the connections and their settings.
 
+use crate::disk::folder_of;
 use crate::{OpenError, SecretKey, Store, migrate};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, Executor};
@@ -68,15 +69,11 @@ async fn connect_sqlite(url: &str, rest: &str) -> Result<AnyPool, OpenError> {
 }
 
 fn make_folder_of(file: &Path) -> Result<(), OpenError> {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => {
-            std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder {
-                path: folder.display().to_string(),
-                source,
-            })
-        }
-        _ => Ok(()),
-    }
+    let folder = folder_of(file);
+    std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder {
+        path: folder.display().to_string(),
+        source,
+    })
 }
 
 /// WAL lets readers go on while one writes. NORMAL may lose the last commits when the power fails (never

@@ -1,5 +1,6 @@
 //! The secret key and what it encrypts. The key lives in a file beside the database, never in it.
 
+use crate::disk::{folder_of, private_file, sync_folder};
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use base64::Engine;
@@ -91,10 +92,7 @@ fn key_from(path: &Path, bytes: &[u8]) -> io::Result<SecretKey> {
 fn create(path: &Path) -> io::Result<SecretKey> {
     let mut key = [0u8; 32];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     std::fs::create_dir_all(folder)?;
     let draft = path.with_extension(format!("new-{}", std::process::id()));
     let mut options = private_file();
@@ -109,20 +107,12 @@ fn create(path: &Path) -> io::Result<SecretKey> {
     std::fs::remove_file(&draft)?;
     match linked {
         Ok(()) => {
-            std::fs::File::open(folder)?.sync_all()?;
+            sync_folder(folder)?;
             Ok(SecretKey(key))
         }
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => key_from(path, &std::fs::read(path)?),
         Err(e) => Err(e),
     }
-}
-
-/// Options for a file that only its owner may read.
-pub(crate) fn private_file() -> std::fs::OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = std::fs::OpenOptions::new();
-    options.mode(0o600);
-    options
 }
 
 #[cfg(test)]

@@ -1,31 +1,395 @@
-//! Writing behind.
+//! Writing behind: from the call path to the database without the one waiting for the other.
+//!
+//! A thread puts records into the spool file at once; a task takes them from there to the database, in
+//! batches, for as long as it takes. Registrations wait in memory only: a phone that was missed registers
+//! again. It is not the spool's format (`spool`) nor the SQL (`call_records`, `registrations`).
 
-use crate::Store;
+use crate::registrations::Change;
+use crate::spool::{Batch, Spool};
+use crate::{Error, Store};
 use directory::{CallRecord, Registration};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// Most records between the call path and the spool's thread.
+const MAILBOX: usize = 65_536;
+/// Most records the thread puts into the spool at once.
+const SPOOLED_AT_ONCE: usize = 256;
+/// Most bindings that wait for the database.
+const BINDINGS: usize = 65_536;
+/// Most bindings in one transaction.
+const BINDINGS_AT_ONCE: usize = 500;
+/// Between attempts while the database is away: doubled from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// A batch that takes longer is given up and tried again: the connection is dead.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Takes call records and registrations from the call path without ever blocking it and brings them to the
 /// database when that is there.
-pub struct Writer {}
+///
+/// A record is safe from a crash of this program once the spool has it, within microseconds, and from a
+/// power failure a sync later. Dropping a `Writer` waits for the spool, not for the database; what is left
+/// is delivered by the next [`Writer::start`] on the same file.
+pub struct Writer {
+    records: Option<SyncSender<Box<CallRecord>>>,
+    spooler: Option<std::thread::JoinHandle<()>>,
+    delivery: tokio::task::JoinHandle<()>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    spool: Mutex<Spool>,
+    /// The latest change of each (extension, binding).
+    changes: Mutex<BTreeMap<(String, String), Change>>,
+    /// Records taken but not yet in the spool.
+    in_mailbox: AtomicUsize,
+    /// Something is to be delivered.
+    work: Notify,
+    /// [`Writer::finish`] waits: no long pauses, and an end when nothing is left.
+    finishing: AtomicBool,
+    hurry: Notify,
+}
 
 impl Writer {
-    /// Starts on the spool file at `spool`, first with what an earlier run left there.
-    pub fn start(_store: Store, _spool: PathBuf) -> Writer {
-        Writer {}
+    /// Starts on the spool file at `spool` (made when missing), first with what an earlier run left there.
+    /// Must be called within a tokio runtime.
+    pub fn start(store: Store, spool: PathBuf) -> Writer {
+        let shared = Arc::new(Shared {
+            spool: Mutex::new(Spool::open(spool)),
+            changes: Mutex::default(),
+            in_mailbox: AtomicUsize::new(0),
+            work: Notify::new(),
+            finishing: AtomicBool::new(false),
+            hurry: Notify::new(),
+        });
+        let left = shared.spool().len();
+        if left > 0 {
+            tracing::info!(records = left, "delivering call records of an earlier run");
+        }
+        let (records, mailbox) = sync_channel(MAILBOX);
+        let spooler = std::thread::Builder::new().name("spool".into()).spawn({
+            let shared = shared.clone();
+            move || shared.spool_all(&mailbox)
+        });
+        if let Err(error) = &spooler {
+            tracing::error!(%error, "no thread for the spool: call records are only logged");
+        }
+        let delivery = tokio::spawn(shared.clone().deliver(store));
+        Writer {
+            records: Some(records),
+            spooler: spooler.ok(),
+            delivery,
+            shared,
+        }
     }
-    /// Takes a record.
-    pub fn record(&self, _record: CallRecord) {}
-    /// Remembers a binding.
-    pub fn keep(&self, _registration: Registration) {}
-    /// Forgets a binding.
-    pub fn drop_registration(&self, _extension: String, _binding: String) {}
-    /// Writes what is left, until `deadline` has passed; returns the number of records still unsent.
-    pub async fn finish(self, _deadline: Duration) -> usize {
-        0
+
+    /// Takes a record; returns at once. Figures that are not numbers become 0.
+    pub fn record(&self, record: CallRecord) {
+        let Some(records) = &self.records else {
+            return;
+        };
+        self.shared.in_mailbox.fetch_add(1, Ordering::AcqRel);
+        let sent = records.try_send(Box::new(record));
+        if let Err(TrySendError::Full(record) | TrySendError::Disconnected(record)) = sent {
+            self.shared.in_mailbox.fetch_sub(1, Ordering::AcqRel);
+            let record = line_of(*record);
+            tracing::error!(
+                record,
+                "call record only logged: the spool does not take it"
+            );
+        }
     }
+
+    /// Remembers a binding, in place of an earlier state of the same one; returns at once.
+    pub fn keep(&self, registration: Registration) {
+        let key = (registration.extension.clone(), registration.binding.clone());
+        self.change(key, Change::Keep(registration));
+    }
+
+    /// Forgets a binding; returns at once.
+    pub fn drop_registration(&self, extension: String, binding: String) {
+        let key = (extension.clone(), binding.clone());
+        self.change(key, Change::Drop { extension, binding });
+    }
+
+    /// Writes what is left, at most for `deadline`; the number of records still unsent, safe in the spool.
+    pub async fn finish(mut self, deadline: Duration) -> usize {
+        let end = Instant::now() + deadline;
+        self.records = None;
+        if let Some(spooler) = self.spooler.take() {
+            let spooled = tokio::task::spawn_blocking(move || spooler.join());
+            if tokio::time::timeout_at(end, spooled).await.is_err() {
+                tracing::warn!("the spool's disk does not answer");
+            }
+        }
+        self.shared.finishing.store(true, Ordering::Release);
+        self.shared.hurry.notify_one();
+        self.shared.work.notify_one();
+        // Late or not, the backlog says what is left.
+        let _in_time = tokio::time::timeout_at(end, &mut self.delivery).await;
+        self.backlog()
+    }
+
     /// How many records are not yet in the database.
     pub fn backlog(&self) -> usize {
-        0
+        self.shared.in_mailbox.load(Ordering::Acquire) + self.shared.spool().len()
     }
+
+    fn change(&self, key: (String, String), change: Change) {
+        let mut changes = self.shared.changes();
+        if changes.len() >= BINDINGS && !changes.contains_key(&key) {
+            tracing::warn!(
+                extension = key.0,
+                "registration not stored: too many wait for the database"
+            );
+            return;
+        }
+        changes.insert(key, change);
+        drop(changes);
+        self.shared.work.notify_one();
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.records = None;
+        if let Some(spooler) = self.spooler.take() {
+            // It ends when the mailbox is empty; if it panicked there is nothing left to wait for.
+            let _panicked = spooler.join().is_err();
+        }
+        self.delivery.abort();
+        self.shared.spool().close();
+    }
+}
+
+/// What became of an attempt to deliver.
+enum Sent {
+    Some,
+    Nothing,
+    Failed(String),
+}
+
+impl Shared {
+    fn spool(&self) -> MutexGuard<'_, Spool> {
+        self.spool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changes(&self) -> MutexGuard<'_, BTreeMap<(String, String), Change>> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread: the mailbox into the spool until the Writer is gone. What arrives during a sync shares
+    /// the next one.
+    fn spool_all(&self, mailbox: &Receiver<Box<CallRecord>>) {
+        while let Ok(first) = mailbox.recv() {
+            let rest = mailbox.try_iter().take(SPOOLED_AT_ONCE - 1);
+            let lines: Vec<String> = std::iter::once(first)
+                .chain(rest)
+                .map(|r| line_of(*r))
+                .collect();
+            let count = lines.len();
+            let mut spool = self.spool();
+            let file = spool.append(lines);
+            self.in_mailbox.fetch_sub(count, Ordering::AcqRel);
+            drop(spool);
+            self.work.notify_one();
+            if let Some(Err(error)) = file.map(|f| f.sync_data()) {
+                tracing::warn!(%error, "spool not synced");
+            }
+        }
+    }
+
+    /// The task: everything to the database, until [`Writer::finish`] and nothing is left.
+    async fn deliver(self: Arc<Self>, store: Store) {
+        let mut pause = FIRST_PAUSE;
+        let mut failing_since = None;
+        loop {
+            // Asked before: what came after the look at one queue and before the end must be seen next time.
+            let finishing = self.finishing.load(Ordering::Acquire);
+            match self.send_some(&store).await {
+                Sent::Failed(why) => {
+                    if failing_since.is_none() {
+                        tracing::warn!(
+                            why,
+                            "the database takes nothing: records wait in the spool"
+                        );
+                    }
+                    failing_since.get_or_insert_with(Instant::now);
+                    self.rest(pause).await;
+                    pause = (pause * 2).min(LAST_PAUSE);
+                    continue;
+                }
+                Sent::Nothing if finishing => return,
+                Sent::Nothing => self.work.notified().await,
+                Sent::Some => {}
+            }
+            if let Some(since) = failing_since.take() {
+                tracing::info!(
+                    away_s = since.elapsed().as_secs(),
+                    "the database works again"
+                );
+            }
+            pause = FIRST_PAUSE;
+        }
+    }
+
+    async fn rest(&self, pause: Duration) {
+        if self.finishing.load(Ordering::Acquire) {
+            tokio::time::sleep(FIRST_PAUSE).await;
+        } else {
+            // Early when the Writer is to finish.
+            let _slept = tokio::time::timeout(pause, self.hurry.notified()).await;
+        }
+    }
+
+    async fn send_some(self: &Arc<Self>, store: &Store) -> Sent {
+        match self.send_changes(store).await {
+            Sent::Failed(why) => Sent::Failed(why),
+            Sent::Some => match self.send_records(store).await {
+                Sent::Nothing => Sent::Some,
+                sent => sent,
+            },
+            Sent::Nothing => self.send_records(store).await,
+        }
+    }
+
+    async fn send_changes(&self, store: &Store) -> Sent {
+        let changes = self.take_changes();
+        if changes.is_empty() {
+            return Sent::Nothing;
+        }
+        let mut sent = in_time(store.change_registrations(&changes)).await;
+        if let Err(Error::Refused(_)) = sent {
+            sent = Ok(());
+            for change in &changes {
+                match in_time(store.change_registrations(std::slice::from_ref(change))).await {
+                    Err(Error::Refused(why)) => {
+                        tracing::warn!(why, ?change, "registration not stored")
+                    }
+                    Err(e) => sent = Err(e),
+                    Ok(()) => {}
+                }
+            }
+        }
+        match sent {
+            Ok(()) => Sent::Some,
+            Err(e) => {
+                self.put_back(changes);
+                Sent::Failed(e.to_string())
+            }
+        }
+    }
+
+    fn take_changes(&self) -> Vec<Change> {
+        let mut changes = self.changes();
+        let mut taken = Vec::new();
+        while taken.len() < BINDINGS_AT_ONCE {
+            match changes.pop_first() {
+                Some((_, change)) => taken.push(change),
+                None => break,
+            }
+        }
+        taken
+    }
+
+    /// Puts unsent changes back, except where a newer one of the same binding arrived.
+    fn put_back(&self, unsent: Vec<Change>) {
+        let mut changes = self.changes();
+        for change in unsent {
+            let key = match &change {
+                Change::Keep(r) => (r.extension.clone(), r.binding.clone()),
+                Change::Drop { extension, binding } => (extension.clone(), binding.clone()),
+            };
+            changes.entry(key).or_insert(change);
+        }
+    }
+
+    async fn send_records(self: &Arc<Self>, store: &Store) -> Sent {
+        let batch = match self.on_disk(Spool::take).await {
+            Ok(batch) if batch.is_empty() => return Sent::Nothing,
+            Ok(batch) => batch,
+            Err(e) => return Sent::Failed(format!("the spool cannot be read: {e}")),
+        };
+        let rejected = match insert_all(store, &batch).await {
+            Ok(rejected) => rejected,
+            Err(e) => return Sent::Failed(e.to_string()),
+        };
+        let done = self.on_disk(move |spool| {
+            for line in &rejected {
+                spool.reject(line)?;
+            }
+            spool.delivered(&batch)
+        });
+        match done.await {
+            Ok(()) => Sent::Some,
+            Err(e) => Sent::Failed(format!("the spool cannot be shortened: {e}")),
+        }
+    }
+
+    /// Runs `work` on the spool where it may block.
+    async fn on_disk<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut Spool) -> std::io::Result<T> + Send + 'static,
+    ) -> std::io::Result<T> {
+        let shared = self.clone();
+        tokio::task::spawn_blocking(move || work(&mut shared.spool()))
+            .await
+            .unwrap_or_else(|e| Err(std::io::Error::other(e)))
+    }
+}
+
+/// Inserts the batch; the lines of it that the database will never take.
+async fn insert_all(store: &Store, batch: &Batch) -> Result<Vec<String>, Error> {
+    let mut rejected = batch.unreadable.clone();
+    match in_time(store.insert_records(&batch.records)).await {
+        Ok(()) => {}
+        Err(Error::Refused(_)) => {
+            for record in &batch.records {
+                match in_time(store.insert_records(std::slice::from_ref(record))).await {
+                    Ok(()) => {}
+                    Err(Error::Refused(why)) => {
+                        tracing::error!(id = record.id, why, "call record refused by the database");
+                        rejected.push(line_of(record.clone()));
+                    }
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        Err(e) => return Err(e),
+    }
+    if !rejected.is_empty() {
+        tracing::error!(
+            count = rejected.len(),
+            "call records moved to the spool's file .rejected"
+        );
+    }
+    Ok(rejected)
+}
+
+async fn in_time(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    tokio::time::timeout(BATCH_TIMEOUT, work)
+        .await
+        .unwrap_or_else(|_| Err(Error::Unavailable("it did not answer in 30 s".into())))
+}
+
+/// A record as JSON. JSON has no NaN: it would be written as null and not read back.
+fn line_of(mut record: CallRecord) -> String {
+    for leg in &mut record.legs {
+        for figure in [&mut leg.loss_in, &mut leg.jitter_ms] {
+            if !figure.is_finite() {
+                *figure = 0.0;
+            }
+        }
+        for figure in [&mut leg.rtt_ms, &mut leg.loss_out] {
+            *figure = figure.filter(|f| f.is_finite());
+        }
+    }
+    serde_json::to_string(&record).expect("a record has string keys and finite numbers only")
 }
