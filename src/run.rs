@@ -92,8 +92,8 @@ async fn serve_async(config: Config) -> Result<(), StartError> {
     let Started {
         shift,
         http,
-        writer,
         events,
+        _watch,
         _lock,
     } = start::start(&config).await?;
     let Shift { thread, stopped } = shift;
@@ -113,8 +113,10 @@ async fn serve_async(config: Config) -> Result<(), StartError> {
     }
     http.abort();
     drop(events);
-    thread.finish().await;
-    let unsent = writer.finish(Duration::from_millis(1_000)).await;
+    let unsent = match thread.finish().await {
+        Some(writer) => writer.finish(Duration::from_millis(1_000)).await,
+        None => 0,
+    };
     if unsent > 0 {
         tracing::warn!(unsent, "call records wait in the spool for the next start");
     }

@@ -41,17 +41,21 @@ pub(crate) struct Shift {
 /// Ends the loop.
 pub(crate) struct Ending {
     end: oneshot::Sender<()>,
-    thread: std::thread::JoinHandle<()>,
+    thread: std::thread::JoinHandle<Option<Writer>>,
 }
 
 impl Ending {
-    /// Ends the loop and waits for it.
-    pub(crate) async fn finish(self) {
+    /// Ends the loop, waits for it and gives back the writer with what is still unwritten.
+    pub(crate) async fn finish(self) -> Option<Writer> {
         // The loop may have ended already.
         let _ended = self.end.send(());
-        let joined = tokio::task::spawn_blocking(|| self.thread.join().is_ok()).await;
-        if !joined.unwrap_or(false) {
-            tracing::error!("the call loop ended by a panic");
+        let joined = tokio::task::spawn_blocking(|| self.thread.join()).await;
+        match joined {
+            Ok(Ok(writer)) => writer,
+            Ok(Err(_)) | Err(_) => {
+                tracing::error!("the call loop ended by a panic");
+                None
+            }
         }
     }
 }
@@ -79,8 +83,11 @@ impl Shift {
                 .enable_all()
                 .build();
             match runtime {
-                Ok(runtime) => runtime.block_on(work.run(queues, ended)),
-                Err(error) => tracing::error!(%error, "the call loop cannot start"),
+                Ok(runtime) => Some(runtime.block_on(work.run(queues, ended))),
+                Err(error) => {
+                    tracing::error!(%error, "the call loop cannot start");
+                    None
+                }
             }
         });
         Shift {
@@ -99,7 +106,7 @@ struct Work {
 }
 
 impl Work {
-    async fn run(mut self, mut queues: Queues, mut ended: oneshot::Receiver<()>) {
+    async fn run(mut self, mut queues: Queues, mut ended: oneshot::Receiver<()>) -> Writer {
         loop {
             let deadline = self.switch.deadline();
             let sleep = async {
@@ -110,7 +117,7 @@ impl Work {
             };
             tokio::select! {
                 biased;
-                _ = &mut ended => return,
+                _ = &mut ended => return self.edges.writer,
                 Some(event) = queues.media.recv() => self.take(Event::Media(event)),
                 Some(event) = queues.events.recv() => self.take(event),
                 Some(event) = queues.net.recv() => self.take(from_net(event)),

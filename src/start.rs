@@ -21,8 +21,9 @@ const QUEUE: usize = 16_384;
 pub(crate) struct Started {
     pub(crate) shift: Shift,
     pub(crate) http: tokio::task::JoinHandle<()>,
-    pub(crate) writer: Writer,
     pub(crate) events: mpsc::Sender<Event>,
+    /// Held as long as the PBX runs: it reloads the dialplan.
+    pub(crate) _watch: dialplan::Watch,
     /// Held as long as the PBX runs: a second one on the same folder is refused.
     pub(crate) _lock: File,
 }
@@ -53,7 +54,7 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
     let (events, queue) = mpsc::channel(QUEUE);
     let (media_events, media_queue) = mpsc::channel(QUEUE);
     let workers = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2));
-    let media = net::Media::start(workers, config.data.dir.join("sounds"), media_events);
+    let media = net::Media::start(workers, config.data.dir.join("sounds"), media_events)?;
     let script_events = events.clone();
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let asks = move |event| {
@@ -73,7 +74,7 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         transports,
         media,
         runner,
-        writer: writer.clone(),
+        writer,
         live: Arc::clone(&live),
         events: events.clone(),
     };
@@ -88,7 +89,7 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         },
         journal,
     );
-    watch(&plan);
+    let watch = watch(&plan)?;
     let api = Api {
         store,
         events: events.clone(),
@@ -107,8 +108,8 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
     Ok(Started {
         shift,
         http,
-        writer,
         events,
+        _watch: watch,
         _lock: lock,
     })
 }
@@ -208,7 +209,7 @@ async fn first_events(store: &Store, events: &mpsc::Sender<Event>) -> Result<(),
     Ok(())
 }
 
-fn watch(plan: &Arc<Dialplan>) {
+fn watch(plan: &Arc<Dialplan>) -> std::io::Result<dialplan::Watch> {
     dialplan::watch(Arc::clone(plan), |result| match result {
         Ok(()) => tracing::info!("the dialplan was reloaded"),
         Err(problems) => {
@@ -216,7 +217,7 @@ fn watch(plan: &Arc<Dialplan>) {
                 tracing::warn!(%problem, "the changed dialplan was refused; the old one stays");
             }
         }
-    });
+    })
 }
 
 fn greet(config: &Config, new_key: Option<&str>) {
