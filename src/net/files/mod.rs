@@ -288,6 +288,25 @@ mod tests {
     }
 
     #[test]
+    fn flac_is_played_too() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::copy("tests/tone.flac", dir.path().join("tone.flac")).unwrap();
+        let shelf = Shelf::new(dir.path().to_owned());
+        let clip = shelf.load("tone", Codec::Pcma).unwrap();
+        assert_eq!(clip.frames.len(), 5, "100 ms at 22,050 Hz in two channels");
+        let loudest = |frame: &[u8]| {
+            let levels = frame
+                .iter()
+                .map(|&code| media::codec::g711::from_alaw(code));
+            levels.max().unwrap_or_default()
+        };
+        for frame in &clip.frames {
+            let level = loudest(frame);
+            assert!((2500..3200).contains(&level), "{level}");
+        }
+    }
+
+    #[test]
     fn names_do_not_lead_out_of_the_folder() {
         let dir = tempfile::tempdir().unwrap();
         let sounds = dir.path().join("sounds");

@@ -96,9 +96,12 @@ fn packets_are_relayed_and_transcoded_without_allocating() {
         }
         media.command(Command::Join { a: alice, b: bob });
         let mut sequence = 0;
-        exchange(&phone, at.unwrap(), &mut sequence, 5);
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
-        exchange(&phone, at.unwrap(), &mut sequence, 500);
-        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), before, "{codec:?}");
+        // Threads that were only just started allocate too; a packet that did would spoil every round.
+        let quiet = (0..20).any(|_| {
+            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            exchange(&phone, at.unwrap(), &mut sequence, 500);
+            ALLOCATIONS.load(Ordering::Relaxed) == before
+        });
+        assert!(quiet, "{codec:?}");
     }
 }
