@@ -59,7 +59,8 @@ pub enum Command {
         stream: StreamId,
         negotiated: Negotiated,
     },
-    /// `a` and `b` hear one another from here on; earlier partners and echoes are parted.
+    /// `a` and `b` hear one another from here on; earlier partners and echoes are parted. What is played to them without
+    /// end (ringback, music) ends as by `StopPlay`; a prompt is first heard out.
     Join { a: StreamId, b: StreamId },
     /// The stream and its partner, if any, no longer hear one another; an echo ends.
     Part { stream: StreamId },

@@ -245,6 +245,12 @@ impl Engine {
         if a == b {
             return;
         }
+        for key in [a, b] {
+            let player = self.streams.get(key).and_then(|s| s.player.as_ref());
+            if player.is_some_and(Player::endless) {
+                self.stop_play(key);
+            }
+        }
         let joined = self.streams.get(a).and_then(|s| s.path.partner()) == Some(b);
         if joined {
             return;

@@ -71,6 +71,11 @@ impl Player {
         })
     }
 
+    /// Whether only a command ends it.
+    pub(crate) fn endless(&self) -> bool {
+        self.repeat
+    }
+
     /// Makes ready for a codec. False when it cannot be encoded. Allocates.
     pub(crate) fn prepare(&mut self, codec: Codec) -> bool {
         if self

@@ -453,6 +453,42 @@ fn a_playback_waits_for_the_negotiation_and_ends_only_once() {
 }
 
 #[test]
+fn an_answer_ends_the_ringback_but_a_prompt_is_heard_out() {
+    let tone = Source::Tone(Tone::Ringback);
+    for (source, repeat, waits) in [(tone, true, false), (clip(10), false, true)] {
+        let mut world = World::new();
+        world.open(A, agreed(Codec::Pcmu, PHONE_A));
+        world.open(B, agreed(Codec::Pcmu, PHONE_B));
+        let play = PlayId(1);
+        world.command(Command::Play {
+            stream: A,
+            play,
+            source,
+            repeat,
+        });
+        world.passes(100);
+        world.command(Command::Join { a: A, b: B });
+        let mut phone = Phone::new(Codec::Pcmu, 2);
+        world.sent.clear();
+        let packet = phone.tone(20);
+        world.rtp(B, PHONE_B, &packet);
+        assert_eq!(world.rtp_to(A).is_empty(), waits);
+        world.passes(200);
+        world.sent.clear();
+        let packet = phone.tone(20);
+        world.rtp(B, PHONE_B, &packet);
+        assert_eq!(world.rtp_to(A).len(), 1);
+        let finished = waits;
+        let ended = Event::PlayEnded {
+            stream: A,
+            play,
+            finished,
+        };
+        assert_eq!(world.events, [ended]);
+    }
+}
+
+#[test]
 fn tones_keep_their_cadence_on_the_wire() {
     for codec in Codec::ALL {
         let mut world = World::new();
