@@ -1,0 +1,152 @@
+//! `/registrations` and `/calls`.
+
+use crate::office::{Office, in_pages};
+use directory::{Direction, Registration};
+use serde_json::json;
+use switch::{CallId, CallState, Event, LiveCall, Notice};
+
+on_both_databases!(a_call_is_originated);
+
+/// 2100-01-01.
+const FAR_MS: i64 = 4_102_444_800_000;
+
+fn registration(extension: &str, binding: &str) -> Registration {
+    Registration {
+        extension: extension.into(),
+        binding: binding.into(),
+        contact: format!("sip:{extension}@192.0.2.1"),
+        source: "192.0.2.1:5071".into(),
+        local: "192.0.2.9:5060".into(),
+        transport: "udp".into(),
+        user_agent: "Phone 1.0".into(),
+        call_id: "x".into(),
+        cseq: 1,
+        expires_at_ms: FAR_MS,
+    }
+}
+
+fn call(id: u64) -> LiveCall {
+    LiveCall {
+        call: CallId(id),
+        direction: Direction::Internal,
+        from: "101".into(),
+        to: "102".into(),
+        dialed: "102".into(),
+        state: CallState::Ringing,
+        started_at_ms: 1_772_352_930_250,
+        answered_at_ms: None,
+    }
+}
+
+#[tokio::test]
+async fn registrations_are_shown() {
+    let office = Office::on_sqlite().await;
+    office
+        .live
+        .apply(&Notice::Registered(registration("101", "a")));
+    let shown = json!({
+        "extension": "101", "contact": "sip:101@192.0.2.1", "source": "192.0.2.1:5071", "transport": "udp",
+        "user_agent": "Phone 1.0", "expires_at": "2100-01-01T00:00:00.000Z",
+    });
+    assert_eq!(office.get("/registrations").await.items(), [shown]);
+    office.live.apply(&Notice::Registered(Registration {
+        expires_at_ms: 1,
+        ..registration("100", "ran out")
+    }));
+    for (extension, binding) in [("103", "a"), ("102", "b"), ("102", "a"), ("102", "c")] {
+        office
+            .live
+            .apply(&Notice::Registered(registration(extension, binding)));
+    }
+    let all = office.get("/registrations").await.items();
+    let numbers: Vec<&str> = all
+        .iter()
+        .map(|r| r["extension"].as_str().unwrap())
+        .collect();
+    assert_eq!(numbers, ["101", "102", "102", "102", "103"]);
+    assert_eq!(in_pages(&office, "/registrations").await, all);
+}
+
+#[tokio::test]
+async fn calls_are_shown_and_hung_up() {
+    let mut office = Office::on_sqlite().await;
+    for id in [3, 1, 2] {
+        office.live.apply(&Notice::Call(call(id)));
+    }
+    let shown = json!({
+        "id": "cal_0000000000000001", "direction": "internal", "from": "101", "to": "102", "dialed": "102",
+        "state": "ringing", "started_at": "2026-03-01T08:15:30.250Z", "answered_at": null,
+    });
+    assert_eq!(
+        office.get("/calls/cal_0000000000000001").await.is(200).body,
+        shown
+    );
+    let all = office.get("/calls").await.items();
+    assert_eq!(all.len(), 3);
+    assert_eq!(all[0], shown);
+    assert_eq!(in_pages(&office, "/calls").await, all);
+    // The cursor of another list.
+    assert_eq!(
+        office.get("/calls?after=WyIxMDEiXQ").await.wrong_fields(),
+        ["after"]
+    );
+    office.live.apply(&Notice::Call(LiveCall {
+        state: CallState::Up,
+        answered_at_ms: Some(FAR_MS),
+        ..call(1)
+    }));
+    let up = office.get("/calls/cal_0000000000000001").await.is(200).body;
+    assert_eq!(up["state"], "up");
+    assert_eq!(up["answered_at"], "2100-01-01T00:00:00.000Z");
+
+    office.delete("/calls/cal_0000000000000001").await.is(202);
+    assert!(matches!(
+        office.switch.try_recv(),
+        Ok(Event::HangUp { call: CallId(1) })
+    ));
+    office.live.apply(&Notice::CallEnded {
+        call: CallId(1),
+        cause: "completed".into(),
+    });
+    for id in ["cal_0000000000000001", "cal_1", "x", "%00"] {
+        office.delete(&format!("/calls/{id}")).await.is(404);
+        office.get(&format!("/calls/{id}")).await.is(404);
+    }
+    assert!(office.switch.try_recv().is_err());
+    assert_eq!(office.get("/system/health").await.is(200).body["calls"], 2);
+}
+
+async fn a_call_is_originated(mut office: Office) {
+    let extension = json!({"number": "101", "password": "correct horse battery"});
+    office.post("/extensions", extension).await.is(201);
+    office.told().expect("told");
+    let answer = office
+        .post("/calls", json!({"from": "101", "to": "+49 (30) 123-45"}))
+        .await
+        .is(202);
+    let id = answer.body["id"].as_str().unwrap();
+    assert_eq!(answer.header("location"), format!("/api/v1/calls/{id}"));
+    match office.switch.try_recv() {
+        Ok(Event::Originate { call, from, to }) => {
+            assert_eq!(call.to_string(), id);
+            assert_eq!((from.as_str(), to.as_str()), ("101", "+493012345"));
+        }
+        other => panic!("{other:?}"),
+    }
+    let wrong = [
+        (json!({}), vec!["from", "to"]),
+        (json!({"from": "999", "to": "bob"}), vec!["from", "to"]),
+        (json!({"from": "1\u{0}", "to": "102"}), vec!["from"]),
+        (json!({"from": "", "to": ""}), vec!["from", "to"]),
+        (json!({"from": 101, "to": "102", "x": 1}), vec!["from", "x"]),
+        (json!({"from": "101", "to": "1".repeat(33)}), vec!["to"]),
+    ];
+    for (body, fields) in wrong {
+        assert_eq!(
+            office.post("/calls", body.clone()).await.wrong_fields(),
+            fields,
+            "{body}"
+        );
+    }
+    assert!(office.switch.try_recv().is_err());
+}
