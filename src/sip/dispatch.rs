@@ -14,11 +14,14 @@ use crate::transaction::{Alarm, Event, Layer, Notice, Owner};
 impl Endpoint {
     pub(crate) fn take(&mut self, flow: Flow, bytes: Bytes) {
         match Message::parse(bytes.clone()) {
-            Ok(message) if message.is_request() => self.take_request(stamp_via(message, flow.remote), flow),
+            Ok(message) if message.is_request() => {
+                self.take_request(stamp_via(message, flow.remote), flow)
+            }
             Ok(message) => self.take_response(&message, flow),
             Err(_) => {
                 if let Some(request) = Message::salvage(bytes) {
-                    self.layer.reject(&stamp_via(request, flow.remote), flow, 400, &[]);
+                    self.layer
+                        .reject(&stamp_via(request, flow.remote), flow, 400, &[]);
                 }
             }
         }
@@ -39,7 +42,11 @@ impl Endpoint {
         let dialog = Dialog::calling(&mut self.layer, invite);
         let id = self.dialogs.insert(dialog);
         self.dialogs.with(&mut self.layer, id, |dialog, layer| {
-            if full { dialog.give_up(layer, 503) } else { dialog.call(layer) }
+            if full {
+                dialog.give_up(layer, 503)
+            } else {
+                dialog.call(layer)
+            }
         });
         id
     }
@@ -54,8 +61,9 @@ impl Endpoint {
                 self.tell(notice);
             }
             Alarm::Dialog(id, alarm) => {
-                self.dialogs
-                    .with(&mut self.layer, id, |dialog, layer| dialog.ring_alarm(layer, alarm));
+                self.dialogs.with(&mut self.layer, id, |dialog, layer| {
+                    dialog.ring_alarm(layer, alarm)
+                });
             }
         }
     }
@@ -74,13 +82,22 @@ impl Endpoint {
             // The act is skipped when the dialog is gone: the notice then comes back as it was.
             Owner::Dialog(id) if self.dialogs.get(id).is_some() => self
                 .dialogs
-                .with(&mut self.layer, id, |dialog, layer| dialog.heard(layer, notice))
+                .with(&mut self.layer, id, |dialog, layer| {
+                    dialog.heard(layer, notice)
+                })
                 .flatten(),
             Owner::Dialog(_) | Owner::Nobody => Some(notice),
         };
-        if let Some(Notice::Response { transaction, response, flow, .. }) = left
+        if let Some(Notice::Response {
+            transaction,
+            response,
+            flow,
+            ..
+        }) = left
             && matches!(response.method(), Method::Invite)
-            && response.status().is_some_and(|status| (200..300).contains(&status))
+            && response
+                .status()
+                .is_some_and(|status| (200..300).contains(&status))
         {
             release_fork(&mut self.layer, transaction, &response, flow);
         }
@@ -148,16 +165,23 @@ impl Endpoint {
             self.layer.again(invite, Event::Ack);
         }
         if let Some(id) = self.dialogs.find(&self.layer, request) {
-            self.dialogs
-                .with(&mut self.layer, id, |dialog, layer| dialog.acknowledged(layer, request));
+            self.dialogs.with(&mut self.layer, id, |dialog, layer| {
+                dialog.acknowledged(layer, request)
+            });
         }
     }
 
     /// RFC 3261 §9.2: answered 200 whenever its INVITE is known, whether or not it still does anything.
     fn take_cancel(&mut self, request: &Message, flow: Flow) -> Result<(), Rejection> {
-        let invite = self.layer.server(request, "INVITE").ok_or(Rejection::new(481))?;
+        let invite = self
+            .layer
+            .server(request, "INVITE")
+            .ok_or(Rejection::new(481))?;
         let dialog = match self.layer.owner(invite) {
-            Some(Owner::Dialog(id)) => self.dialogs.get(id).map(|dialog| (id, dialog.local_tag().to_owned())),
+            Some(Owner::Dialog(id)) => self
+                .dialogs
+                .get(id)
+                .map(|dialog| (id, dialog.local_tag().to_owned())),
             Some(Owner::Nobody | Owner::Request(_)) | None => None,
         };
         let cancel = self.layer.open(request, flow, Owner::Nobody);
@@ -169,20 +193,25 @@ impl Endpoint {
         if let Ok(bytes) = self.layer.draft_response(request, 200, &tag).build() {
             self.layer.reply(cancel, 200, bytes);
         }
-        self.dialogs
-            .with(&mut self.layer, id, |dialog, layer| dialog.cancelled(layer, invite, request));
+        self.dialogs.with(&mut self.layer, id, |dialog, layer| {
+            dialog.cancelled(layer, invite, request)
+        });
         Ok(())
     }
 
     fn take_inside(&mut self, request: &Message, flow: Flow) -> Result<(), Rejection> {
-        let id = self.dialogs.find(&self.layer, request).ok_or(Rejection::new(481))?;
+        let id = self
+            .dialogs
+            .find(&self.layer, request)
+            .ok_or(Rejection::new(481))?;
         // A dialog may go on when no new ones may begin, but not fill memory by itself; hanging up is always possible.
         let full = self.layer.len() / 2 >= self.layer.config.max_transactions;
         if full && !matches!(request.method(), Method::Bye) {
             return Err(Rejection::busy());
         }
-        self.dialogs
-            .with(&mut self.layer, id, |dialog, layer| dialog.receive(layer, request, flow));
+        self.dialogs.with(&mut self.layer, id, |dialog, layer| {
+            dialog.receive(layer, request, flow)
+        });
         Ok(())
     }
 
@@ -190,8 +219,9 @@ impl Endpoint {
         let dialog = Dialog::incoming(&mut self.layer, request, flow);
         let id = self.dialogs.insert(dialog);
         let invite: TransactionId = self.layer.open(request, flow, Owner::Dialog(id));
-        self.dialogs
-            .with(&mut self.layer, id, |dialog, layer| dialog.take_invite(layer, invite));
+        self.dialogs.with(&mut self.layer, id, |dialog, layer| {
+            dialog.take_invite(layer, invite)
+        });
         self.layer.event(SipEvent::Incoming {
             dialog: id,
             request: request.clone(),

@@ -56,9 +56,15 @@ impl Dialog {
             phase: Phase::Over,
             flow,
             call_id: request.call_id().unwrap_or_default().into_owned(),
-            local: format!("{};tag={local_tag}", request.header(HeaderId::To).unwrap_or_default()),
+            local: format!(
+                "{};tag={local_tag}",
+                request.header(HeaderId::To).unwrap_or_default()
+            ),
             local_tag,
-            remote: request.header(HeaderId::From).unwrap_or_default().into_owned(),
+            remote: request
+                .header(HeaderId::From)
+                .unwrap_or_default()
+                .into_owned(),
             target,
             routes: request.record_routes(),
             contact_user: uri.and_then(|uri| uri.user).unwrap_or_default(),
@@ -86,8 +92,13 @@ impl Dialog {
         let Phase::Incoming { invite } = self.phase else {
             return;
         };
-        let status = if (101..=199).contains(&status) { status } else { 180 };
-        if let Some(Ok(bytes)) = self.build_session(layer, invite, status, sdp.unwrap_or_default()) {
+        let status = if (101..=199).contains(&status) {
+            status
+        } else {
+            180
+        };
+        if let Some(Ok(bytes)) = self.build_session(layer, invite, status, sdp.unwrap_or_default())
+        {
             layer.reply(invite, status, bytes);
             self.watch_ringing(layer);
         }
@@ -118,7 +129,11 @@ impl Dialog {
         let Phase::Incoming { invite } = self.phase else {
             return self.bye(layer, None);
         };
-        let status = if (300..=699).contains(&status) { status } else { 500 };
+        let status = if (300..=699).contains(&status) {
+            status
+        } else {
+            500
+        };
         let Some((request, _)) = layer.request(invite) else {
             return self.end(layer);
         };
@@ -137,7 +152,10 @@ impl Dialog {
     /// An ACK inside the dialog.
     pub(crate) fn acknowledged(&mut self, layer: &mut Layer, request: &Message) {
         let number = request.cseq().map(|(number, _)| number);
-        let Some(unacked) = self.unacked.take_if(|unacked| Some(unacked.number) == number) else {
+        let Some(unacked) = self
+            .unacked
+            .take_if(|unacked| Some(unacked.number) == number)
+        else {
             return; // a repeat, or the ACK of a refused re-INVITE
         };
         let body = request.body();
@@ -155,7 +173,13 @@ impl Dialog {
         unacked.stop(layer);
     }
 
-    pub(super) fn await_ack(&mut self, layer: &mut Layer, purpose: Purpose, number: u32, sent: (Flow, Bytes)) {
+    pub(super) fn await_ack(
+        &mut self,
+        layer: &mut Layer,
+        purpose: Purpose,
+        number: u32,
+        sent: (Flow, Bytes),
+    ) {
         let interval = layer.config.t1;
         let alarm = |alarm| transaction::Alarm::Dialog(self.id, alarm);
         let repeat = layer.wheel.arm(interval, alarm(Alarm::Repeat));

@@ -18,7 +18,10 @@ impl Dialog {
         match &self.phase {
             Phase::Calling(_) => self.cancel(layer, reason),
             Phase::Incoming { .. } => {
-                let headers: Vec<_> = reason.map(|reason| ("Reason", reason)).into_iter().collect();
+                let headers: Vec<_> = reason
+                    .map(|reason| ("Reason", reason))
+                    .into_iter()
+                    .collect();
                 self.refuse(layer, 480, &headers);
             }
             Phase::Up => match &mut self.unacked {
@@ -47,7 +50,9 @@ impl Dialog {
         let sent = match &reason {
             Some(reason) => {
                 let with_reason = plain.clone().header("Reason", reason);
-                layer.start(with_reason, owner).or_else(|_| layer.start(plain, owner))
+                layer
+                    .start(with_reason, owner)
+                    .or_else(|_| layer.start(plain, owner))
             }
             None => layer.start(plain, owner),
         };
@@ -62,9 +67,15 @@ impl Dialog {
     /// answered first, and a dead connection replaced once.
     pub(super) fn bye_answered(&mut self, layer: &mut Layer, notice: Notice) {
         let again = match (&mut self.phase, &notice) {
-            (Phase::Closing(_), Notice::Response { response, .. }) if response.status() < Some(200) => return,
+            (Phase::Closing(_), Notice::Response { response, .. })
+                if response.status() < Some(200) =>
+            {
+                return;
+            }
             (Phase::Closing(closing), Notice::Response { response, .. }) => {
-                closing.auth.answer(&mut layer.secret, response, ("BYE", &self.target))
+                closing
+                    .auth
+                    .answer(&mut layer.secret, response, ("BYE", &self.target))
             }
             (Phase::Closing(_), Notice::Failed { status, .. }) => {
                 let stale = *status == 503 && self.flow.transport.reliable() && self.flow.id != 0;

@@ -38,7 +38,12 @@ impl Dialog {
     }
 
     /// The peer cancelled `invite`, and its CANCEL was answered 200. Too late after a final response (RFC 3261 §9.2).
-    pub(crate) fn cancelled(&mut self, layer: &mut Layer, invite: TransactionId, request: &Message) {
+    pub(crate) fn cancelled(
+        &mut self,
+        layer: &mut Layer,
+        invite: TransactionId,
+        request: &Message,
+    ) {
         if matches!(self.phase, Phase::Incoming { invite: ours } if ours == invite) {
             self.reply_plain(layer, invite, 487);
             layer.event(SipEvent::Cancelled {
@@ -46,7 +51,11 @@ impl Dialog {
                 reason: reason_of(request),
             });
             self.end(layer);
-        } else if self.theirs.as_ref().is_some_and(|theirs| theirs.transaction == invite) {
+        } else if self
+            .theirs
+            .as_ref()
+            .is_some_and(|theirs| theirs.transaction == invite)
+        {
             self.theirs = None;
             self.reply_plain(layer, invite, 487);
         }

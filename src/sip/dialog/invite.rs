@@ -34,7 +34,10 @@ impl Dialog {
             id: DialogId(0),
             role: Role::Caller,
             flow: request.flow,
-            call_id: request.call_id.take().unwrap_or_else(|| layer.secret.token()),
+            call_id: request
+                .call_id
+                .take()
+                .unwrap_or_else(|| layer.secret.token()),
             local: format!("{};tag={local_tag}", request.from),
             local_tag,
             remote: request.to.clone(),
@@ -183,7 +186,11 @@ impl Dialog {
     fn failure(&mut self, layer: &mut Layer, status: u16, response: Message) {
         if let Phase::Calling(calling) = &mut self.phase
             && matches!(calling.cancel, Cancel::No)
-            && calling.auth.answer(&mut layer.secret, &response, ("INVITE", &calling.request.uri))
+            && calling.auth.answer(
+                &mut layer.secret,
+                &response,
+                ("INVITE", &calling.request.uri),
+            )
         {
             self.stale.append(&mut self.keys);
             self.registered = 0;
@@ -203,7 +210,10 @@ impl Dialog {
 
     /// The ACK of a 2xx carries the credentials of its INVITE (RFC 3261 §13.2.2.4).
     pub(super) fn ack(&self, layer: &mut Layer, number: u32, auth: &Auth) -> Option<Bytes> {
-        with_answers(self.draft(layer, "ACK", number), auth).builder.build().ok()
+        with_answers(self.draft(layer, "ACK", number), auth)
+            .builder
+            .build()
+            .ok()
     }
 
     /// A stream the INVITE made us connect is the dialog's from its first answer on.
@@ -216,12 +226,18 @@ impl Dialog {
 
 /// RFC 3261 §13.2.2.4: a 2xx nobody waits for, of another fork or after the call ended, is acknowledged and hung up. All it
 /// takes is in the response.
-pub(crate) fn release_fork(layer: &mut Layer, invite: TransactionId, response: &Message, flow: Flow) {
+pub(crate) fn release_fork(
+    layer: &mut Layer,
+    invite: TransactionId,
+    response: &Message,
+    flow: Flow,
+) {
     let Some((number, _)) = response.cseq() else {
         return;
     };
     let tag = tag_of(response.to());
-    let ack = fork_request(layer, response, flow, ("ACK", number)).and_then(|ack| ack.builder.build().ok());
+    let ack = fork_request(layer, response, flow, ("ACK", number))
+        .and_then(|ack| ack.builder.build().ok());
     if let Some(bytes) = ack {
         layer.acknowledge(invite, &tag, (flow, bytes));
     }
@@ -231,7 +247,12 @@ pub(crate) fn release_fork(layer: &mut Layer, invite: TransactionId, response: &
     }
 }
 
-fn fork_request(layer: &mut Layer, response: &Message, flow: Flow, what: (&str, u32)) -> Option<Draft> {
+fn fork_request(
+    layer: &mut Layer,
+    response: &Message,
+    flow: Flow,
+    what: (&str, u32),
+) -> Option<Draft> {
     let (method, number) = what;
     let target = response.contact().or_else(|| response.to())?.uri_text;
     let mut draft = layer.draft(flow, method, &target);

@@ -22,8 +22,8 @@ use crate::transaction::{self, Auth, Draft, Layer, Notice, Owner};
 use accept::{Purpose, Unacked};
 use bye::Closing;
 use invite::Calling;
-use modify::{Ours, Theirs};
 pub(crate) use invite::release_fork;
+use modify::{Ours, Theirs};
 pub(crate) use table::Dialogs;
 
 /// What a dialog's timer rings for.
@@ -43,7 +43,9 @@ enum Phase {
     /// We called; no final answer yet.
     Calling(Box<Calling>),
     /// They called; we gave no final answer yet.
-    Incoming { invite: TransactionId },
+    Incoming {
+        invite: TransactionId,
+    },
     /// Answered 2xx, acknowledged or (see `unacked`) not.
     Up,
     /// Our BYE is on its way.
@@ -89,7 +91,12 @@ pub(crate) struct Dialog {
 
 /// The table key of a dialog (RFC 3261 §12: Call-ID, local tag, remote tag).
 pub(crate) fn key(secret: &Secret, call_id: &str, local_tag: &str, remote_tag: &str) -> Key {
-    secret.key(&[b"dialog", call_id.as_bytes(), local_tag.as_bytes(), remote_tag.as_bytes()])
+    secret.key(&[
+        b"dialog",
+        call_id.as_bytes(),
+        local_tag.as_bytes(),
+        remote_tag.as_bytes(),
+    ])
 }
 
 impl Dialog {
@@ -126,7 +133,8 @@ impl Dialog {
     pub(crate) fn heard(&mut self, layer: &mut Layer, notice: Notice) -> Option<Notice> {
         let (Notice::Response { transaction, .. } | Notice::Failed { transaction, .. }) = &notice;
         let transaction = *transaction;
-        let calling = matches!(&self.phase, Phase::Calling(calling) if calling.invite == Some(transaction));
+        let calling =
+            matches!(&self.phase, Phase::Calling(calling) if calling.invite == Some(transaction));
         let closing = matches!(&self.phase, Phase::Closing(closing) if closing.bye == transaction);
         if calling {
             self.call_answered(layer, notice);
@@ -174,7 +182,9 @@ impl Dialog {
         let transaction = layer.open(request, self.flow, Owner::Nobody);
         let mut builder = self.response(layer, request, 200);
         if matches!(request.method(), Method::Options) {
-            builder = builder.header("Allow", ALLOW).header("Accept", "application/sdp");
+            builder = builder
+                .header("Allow", ALLOW)
+                .header("Accept", "application/sdp");
         }
         if let Ok(bytes) = builder.build() {
             layer.reply(transaction, 200, bytes);
@@ -186,12 +196,22 @@ impl Dialog {
     }
 
     /// A response with what a session needs: Contact, Allow, SDP.
-    fn session_response(&self, layer: &Layer, request: &Message, status: u16, sdp: &[u8]) -> Builder {
+    fn session_response(
+        &self,
+        layer: &Layer,
+        request: &Message,
+        status: u16,
+        sdp: &[u8],
+    ) -> Builder {
         let builder = self
             .response(layer, request, status)
             .header("Contact", self.contact(layer))
             .header("Allow", ALLOW);
-        if sdp.is_empty() { builder } else { builder.body("application/sdp", sdp) }
+        if sdp.is_empty() {
+            builder
+        } else {
+            builder.body("application/sdp", sdp)
+        }
     }
 
     fn contact(&self, layer: &Layer) -> String {
@@ -252,9 +272,15 @@ fn with_answers(mut draft: Draft, auth: &Auth) -> Draft {
 }
 
 fn tag_of(address: Option<NameAddr>) -> String {
-    address.as_ref().and_then(|a| a.tag()).unwrap_or_default().to_owned()
+    address
+        .as_ref()
+        .and_then(|a| a.tag())
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn reason_of(message: &Message) -> Option<String> {
-    message.header(HeaderId::Reason).map(std::borrow::Cow::into_owned)
+    message
+        .header(HeaderId::Reason)
+        .map(std::borrow::Cow::into_owned)
 }

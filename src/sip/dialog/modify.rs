@@ -23,7 +23,10 @@ pub(super) struct Offer {
 pub(super) enum Ours {
     Idle,
     /// After glare, or while the peer's change is going on.
-    Waiting { offer: Box<Offer>, timer: TimerId },
+    Waiting {
+        offer: Box<Offer>,
+        timer: TimerId,
+    },
     Sent {
         offer: Box<Offer>,
         invite: TransactionId,
@@ -59,7 +62,12 @@ impl Dialog {
         // RFC 3261 §14.2, RFC 3311 §5.2: theirs unanswered is 500, ours unanswered 491.
         if answering || matches!(self.phase, Phase::Incoming { .. }) {
             let seconds = layer.secret.number() % 10;
-            return layer.reject(request, self.flow, 500, &[("Retry-After", seconds.to_string())]);
+            return layer.reject(
+                request,
+                self.flow,
+                500,
+                &[("Retry-After", seconds.to_string())],
+            );
         }
         let glare = self.unacked.is_some() || self.ours.transaction().is_some();
         if glare || !matches!(self.phase, Phase::Up) {
@@ -105,7 +113,11 @@ impl Dialog {
 
     pub(crate) fn refuse_reoffer(&mut self, layer: &mut Layer, status: u16) {
         if let Some(Theirs { transaction }) = self.theirs.take() {
-            let status = if (300..=699).contains(&status) { status } else { 488 };
+            let status = if (300..=699).contains(&status) {
+                status
+            } else {
+                488
+            };
             self.reply_plain(layer, transaction, status);
         }
     }
@@ -172,7 +184,11 @@ impl Dialog {
                 self.ours = Ours::Idle;
                 return self.offer_failed(layer, status);
             }
-            Notice::Response { transaction, response, .. } => (transaction, response),
+            Notice::Response {
+                transaction,
+                response,
+                ..
+            } => (transaction, response),
         };
         let status = response.status().unwrap_or(500);
         if status < 200 {
@@ -196,7 +212,10 @@ impl Dialog {
                 offer.glares += 1;
                 self.wait(layer, offer);
             }
-            _ if offer.auth.answer(&mut layer.secret, &response, ("INVITE", &self.target)) => {
+            _ if offer
+                .auth
+                .answer(&mut layer.secret, &response, ("INVITE", &self.target)) =>
+            {
                 self.send_offer(layer, offer);
             }
             _ => self.offer_failed(layer, status),

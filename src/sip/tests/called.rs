@@ -23,7 +23,13 @@ fn the_answer_repeats_until_its_ack_and_the_call_ends_by_bye() {
     w.hears(&inside("ACK", "z9hG4bKack", 1, &tag), "");
     w.passes(s(60));
     assert!(w.lines().is_empty());
-    w.hears(&format!("{}\nReason: Q.850;cause=16", inside("BYE", "z9hG4bKbye", 2, &tag)), "");
+    w.hears(
+        &format!(
+            "{}\nReason: Q.850;cause=16",
+            inside("BYE", "z9hG4bKbye", 2, &tag)
+        ),
+        "",
+    );
     assert_eq!(w.lines(), ["200"]);
     let reason = w.events.iter().find_map(|e| match e {
         SipEvent::HungUp { reason, .. } => reason.clone(),
@@ -40,7 +46,10 @@ fn an_answer_nobody_acknowledges_is_hung_up() {
     w.answered();
     w.passes(s(33));
     let mut lines = w.lines();
-    let at = lines.iter().position(|l| l == "BYE").expect("RFC 3261 §13.3.1.4");
+    let at = lines
+        .iter()
+        .position(|l| l == "BYE")
+        .expect("RFC 3261 §13.3.1.4");
     assert_eq!(lines.drain(..at).filter(|l| l == "200").count(), 10);
     w.passes(s(40));
     assert_eq!(w.told(), ["Lost", "Ended"]);
@@ -74,7 +83,12 @@ fn ringing_is_repeated_every_minute() {
     w.drain();
     w.passes(s(121));
     assert_eq!(w.lines(), ["180"; 3]);
-    w.endpoint.refuse(w.now, dialog, 486, &[("Reason", "Q.850;cause=17".to_owned())]);
+    w.endpoint.refuse(
+        w.now,
+        dialog,
+        486,
+        &[("Reason", "Q.850;cause=17".to_owned())],
+    );
     w.drain();
     w.is_empty_at_last();
 }
@@ -83,7 +97,8 @@ fn ringing_is_repeated_every_minute() {
 fn a_refusal_repeats_until_its_ack_and_a_bad_header_does_not_stop_it() {
     let mut w = Wire::new();
     let dialog = w.incoming();
-    w.endpoint.refuse(w.now, dialog, 486, &[("X-Bad", "a\r\nb: c".to_owned())]);
+    w.endpoint
+        .refuse(w.now, dialog, 486, &[("X-Bad", "a\r\nb: c".to_owned())]);
     w.drain();
     let refusal = w.take_sent().remove(0);
     assert_eq!(w.told(), ["Ended"]);
@@ -106,7 +121,10 @@ fn a_cancel_ends_ringing_and_is_too_late_after_the_answer() {
     let cancel = wire::request("CANCEL", "z9hG4bKa", 1, "<sip:200@192.0.2.1>");
     w.hears(&cancel, "");
     let sent = w.take_sent();
-    assert_eq!(sent.iter().map(wire::line).collect::<Vec<_>>(), ["200", "487"]);
+    assert_eq!(
+        sent.iter().map(wire::line).collect::<Vec<_>>(),
+        ["200", "487"]
+    );
     assert_eq!(sent[0].to().unwrap().tag(), sent[1].to().unwrap().tag());
     assert_eq!(w.told(), ["Cancelled", "Ended"]);
     w.hears(&cancel, "");
@@ -172,7 +190,8 @@ fn both_hang_up_at_once() {
     let mut w = Wire::new();
     let (dialog, tag) = w.answered();
     w.hears(&inside("ACK", "z9hG4bKc", 1, &tag), "");
-    w.endpoint.bye(w.now, dialog, Some("Q.850;cause=16".to_owned()));
+    w.endpoint
+        .bye(w.now, dialog, Some("Q.850;cause=16".to_owned()));
     w.drain();
     let bye = w.take_sent().remove(0);
     w.hears(&inside("BYE", "z9hG4bKd", 2, &tag), "");

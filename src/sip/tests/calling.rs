@@ -29,9 +29,15 @@ fn an_answer_is_acknowledged_each_time_and_told_once() {
     assert_eq!(acks.len(), 2);
     assert_eq!(acks[0].bytes(), acks[1].bytes());
     assert_eq!(acks[0].request_uri().unwrap(), "sip:bob@192.0.2.9:5070");
-    assert_eq!(acks[0].values(HeaderId::Route).collect::<Vec<_>>(), ["<sip:p2;lr>", "<sip:p1;lr>"]);
+    assert_eq!(
+        acks[0].values(HeaderId::Route).collect::<Vec<_>>(),
+        ["<sip:p2;lr>", "<sip:p1;lr>"]
+    );
     assert_eq!(acks[0].cseq().unwrap().0, 1);
-    assert_ne!(acks[0].via().unwrap().branch(), invite.via().unwrap().branch());
+    assert_ne!(
+        acks[0].via().unwrap().branch(),
+        invite.via().unwrap().branch()
+    );
     assert_eq!(w.told(), ["Ringing", "Answered"]);
     w.endpoint.bye(w.now, dialog, None);
     w.drain();
@@ -54,7 +60,10 @@ fn other_forks_are_acknowledged_and_hung_up() {
     w.lines();
     w.answers(&invite, 200, "b1");
     let sent = w.take_sent();
-    assert_eq!(sent.iter().map(wire::line).collect::<Vec<_>>(), ["ACK", "BYE"]);
+    assert_eq!(
+        sent.iter().map(wire::line).collect::<Vec<_>>(),
+        ["ACK", "BYE"]
+    );
     assert_eq!(sent[1].to().unwrap().tag(), Some("b1"));
     w.answers(&invite, 200, "b1");
     assert_eq!(w.lines(), ["ACK"], "the BYE is not repeated by the 2xx");
@@ -69,7 +78,10 @@ fn a_refusal_is_acknowledged_on_its_branch_and_told_once() {
     w.answers(&invite, 486, "b1");
     let acks = w.take_sent();
     assert_eq!(acks.len(), 2);
-    assert_eq!(acks[0].via().unwrap().branch(), invite.via().unwrap().branch());
+    assert_eq!(
+        acks[0].via().unwrap().branch(),
+        invite.via().unwrap().branch()
+    );
     assert_eq!(acks[0].to().unwrap().tag(), Some("b1"));
     assert_eq!(w.told(), ["Refused 486", "Ended"]);
     w.is_empty_at_last();
@@ -98,13 +110,17 @@ fn silence_is_408_and_a_dead_flow_503() {
 fn a_cancel_waits_for_a_sign_of_life() {
     let mut w = Wire::new();
     let (dialog, invite) = w.calls(call(Transport::Udp));
-    w.endpoint.cancel(w.now, dialog, Some("SIP;cause=200".to_owned()));
+    w.endpoint
+        .cancel(w.now, dialog, Some("SIP;cause=200".to_owned()));
     w.drain();
     assert!(w.lines().is_empty(), "RFC 3261 §9.1");
     w.answers(&invite, 100, "");
     let cancel = w.take_sent().remove(0);
     assert_eq!(wire::line(&cancel), "CANCEL");
-    assert_eq!(cancel.via().unwrap().branch(), invite.via().unwrap().branch());
+    assert_eq!(
+        cancel.via().unwrap().branch(),
+        invite.via().unwrap().branch()
+    );
     assert_eq!(cancel.header(HeaderId::Reason).unwrap(), "SIP;cause=200");
     w.answers(&cancel, 200, "b1");
     w.answers(&invite, 487, "b1");
@@ -123,7 +139,10 @@ fn an_answer_that_crosses_the_cancel_is_hung_up() {
     assert_eq!(w.lines(), ["CANCEL"]);
     w.answers(&invite, 200, "b1");
     let sent = w.take_sent();
-    assert_eq!(sent.iter().map(wire::line).collect::<Vec<_>>(), ["ACK", "BYE"]);
+    assert_eq!(
+        sent.iter().map(wire::line).collect::<Vec<_>>(),
+        ["ACK", "BYE"]
+    );
     w.answers(&sent[1], 200, "");
     assert_eq!(w.told(), ["Ringing", "Ended"]);
     w.is_empty_at_last();
@@ -164,19 +183,30 @@ fn a_challenge_is_answered_once_and_once_more_when_stale() {
     w.answers_with(&first, 407, "c1", challenge);
     let second = w.take_sent().pop().unwrap();
     let answer = second.header(HeaderId::ProxyAuthorization).unwrap();
-    assert!(answer.contains("nonce=\"n1\"") && answer.contains("uri=\"sip:bob@192.0.2.9\""), "{answer}");
+    assert!(
+        answer.contains("nonce=\"n1\"") && answer.contains("uri=\"sip:bob@192.0.2.9\""),
+        "{answer}"
+    );
     assert_eq!(second.call_id(), first.call_id());
     assert_eq!(second.cseq().unwrap().0, 2);
     assert_eq!(second.from().unwrap().tag(), first.from().unwrap().tag());
     assert!(second.to().unwrap().tag().is_none());
     w.answers_with(&second, 407, "c2", stale);
     let third = w.take_sent().pop().unwrap();
-    assert!(third.header(HeaderId::ProxyAuthorization).unwrap().contains("nonce=\"n2\""));
+    assert!(
+        third
+            .header(HeaderId::ProxyAuthorization)
+            .unwrap()
+            .contains("nonce=\"n2\"")
+    );
     assert!(w.told().is_empty());
     w.answers(&third, 200, "b1");
     let ack = w.take_sent().pop().unwrap();
     assert_eq!(ack.cseq().unwrap().0, 3);
-    assert_eq!(ack.header(HeaderId::ProxyAuthorization), third.header(HeaderId::ProxyAuthorization));
+    assert_eq!(
+        ack.header(HeaderId::ProxyAuthorization),
+        third.header(HeaderId::ProxyAuthorization)
+    );
     assert_eq!(w.told(), ["Answered"]);
 
     let mut w = Wire::new();
@@ -244,10 +274,20 @@ fn a_registration_is_seen_through_its_challenge() {
     w.drain();
     let first = w.take_sent().pop().unwrap();
     assert_eq!(first.call_id().unwrap(), "reg-1");
-    w.answers_with(&first, 401, "r", "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", algorithm=SHA-256, qop=\"auth\"");
+    w.answers_with(
+        &first,
+        401,
+        "r",
+        "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", algorithm=SHA-256, qop=\"auth\"",
+    );
     let second = w.take_sent().pop().unwrap();
     assert_eq!(second.cseq().unwrap().0, 8);
-    assert!(second.header(HeaderId::Authorization).unwrap().contains("SHA-256"));
+    assert!(
+        second
+            .header(HeaderId::Authorization)
+            .unwrap()
+            .contains("SHA-256")
+    );
     w.answers(&second, 200, "r");
     let told = matches!(w.events[..], [SipEvent::Response { transaction, status: 200, .. }] if transaction == id);
     assert!(told, "{:?}", w.events);
@@ -304,7 +344,10 @@ fn offers_meet_and_neither_is_lost() {
     w.answers(&ours, 491, "");
     assert_eq!(w.lines(), ["ACK"]);
     w.passes(ms(2000));
-    assert!(w.lines().is_empty(), "RFC 3261 §14.1: the caller waits 2.1 s at least");
+    assert!(
+        w.lines().is_empty(),
+        "RFC 3261 §14.1: the caller waits 2.1 s at least"
+    );
     // Theirs goes first; ours waits until it is done.
     w.hears(&far("INVITE", "z9hG4bK2", 6), SDP);
     assert_eq!(w.lines(), ["100"]);

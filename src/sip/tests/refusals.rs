@@ -14,7 +14,8 @@ fn refused(text: &str, body: &str) -> sip::Message {
     assert!(w.told().is_empty());
     assert_eq!(w.endpoint.sizes(), (0, 0));
     let answer = w.take_sent().pop().expect("an answer");
-    assert!(answer.to().unwrap().tag().is_some(), "RFC 3261 §8.2.6.2");
+    let to = answer.to().expect("a To");
+    assert!(to.tag().is_some(), "RFC 3261 §8.2.6.2");
     answer
 }
 
@@ -29,11 +30,23 @@ fn each_fault_has_its_status() {
         (request("REFER", "z9hG4bKb", 2, US), 405),
         (request("FROB", "z9hG4bKb", 2, US), 501),
         (more("Require: 100rel, foo"), 420),
-        (invite("z9hG4bKa", 1).replace("sip:200@192.0.2.1 SIP", "soap.beep://x SIP"), 416),
-        (invite("z9hG4bKa", 1).replace("Forwards: 70", "Forwards: 0"), 483),
+        (
+            invite("z9hG4bKa", 1).replace("sip:200@192.0.2.1 SIP", "soap.beep://x SIP"),
+            416,
+        ),
+        (
+            invite("z9hG4bKa", 1).replace("Forwards: 70", "Forwards: 0"),
+            483,
+        ),
         (invite("z9hG4bKa", 1).replace("1 INVITE", "1 BYE"), 400),
-        (invite("z9hG4bKa", 1).replace("Call-ID: call-1@far\n", ""), 400),
-        (invite("z9hG4bKa", 1).replace("SIP/2.0\nVia", "SIP/7.0\nVia"), 505),
+        (
+            invite("z9hG4bKa", 1).replace("Call-ID: call-1@far\n", ""),
+            400,
+        ),
+        (
+            invite("z9hG4bKa", 1).replace("SIP/2.0\nVia", "SIP/7.0\nVia"),
+            505,
+        ),
     ];
     for (text, status) in cases {
         assert_eq!(refused(&text, "").status(), Some(status), "{text}");
@@ -42,9 +55,18 @@ fn each_fault_has_its_status() {
 
 #[test]
 fn refusals_say_what_would_do() {
-    let unsupported = refused(&format!("{}\nRequire: 100rel, foo", invite("z9hG4bKa", 1)), SDP);
-    assert_eq!(unsupported.header(HeaderId::Unsupported).unwrap(), "100rel, foo");
-    let media = refused(&format!("{}\nContent-Type: text/plain", invite("z9hG4bKa", 1)), "hello");
+    let unsupported = refused(
+        &format!("{}\nRequire: 100rel, foo", invite("z9hG4bKa", 1)),
+        SDP,
+    );
+    assert_eq!(
+        unsupported.header(HeaderId::Unsupported).unwrap(),
+        "100rel, foo"
+    );
+    let media = refused(
+        &format!("{}\nContent-Type: text/plain", invite("z9hG4bKa", 1)),
+        "hello",
+    );
     assert_eq!(media.status(), Some(415));
     assert_eq!(media.header(HeaderId::Accept).unwrap(), "application/sdp");
     let method = refused(&request("NOTIFY", "z9hG4bKb", 2, US), "");
@@ -91,7 +113,10 @@ fn full_tables_say_so() {
 fn strays_are_not_answered() {
     let mut w = Wire::new();
     w.hears(&inside("ACK", "z9hG4bKb", 2, "nobody"), "");
-    w.hears(&request("ACK", "z9hG4bKb", 2, US).replace("Max-Forwards: 70\n", ""), "");
+    w.hears(
+        &request("ACK", "z9hG4bKb", 2, US).replace("Max-Forwards: 70\n", ""),
+        "",
+    );
     w.hears("SIP/2.0 200 OK\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKx\nFrom: <sip:a@b>;tag=1\nTo: <sip:a@b>;tag=2\nCall-ID: 1\nCSeq: 1 INVITE", "");
     w.hears("", "");
     w.hears("\0\0\0garbage", "");
@@ -110,13 +135,17 @@ fn a_request_outside_dialogs_is_told_once_and_answered_by_its_id() {
         panic!("told");
     };
     assert!(w.events.is_empty());
-    w.endpoint.respond(w.now, transaction, 200, &[("Expires", "60".to_owned())]);
+    w.endpoint
+        .respond(w.now, transaction, 200, &[("Expires", "60".to_owned())]);
     w.endpoint.respond(w.now, transaction, 500, &[]);
     w.drain();
     w.hears(&request("REGISTER", "z9hG4bKr", 1, US), "");
     assert_eq!(w.lines(), ["200", "200"]);
     // One that nobody answers does not stay either.
-    w.hears(&request("OPTIONS", "z9hG4bKo", 2, US).replace("Forwards: 70", "Forwards: 0"), "");
+    w.hears(
+        &request("OPTIONS", "z9hG4bKo", 2, US).replace("Forwards: 70", "Forwards: 0"),
+        "",
+    );
     assert_eq!(w.told(), ["Request"]);
     w.is_empty_at_last();
 }

@@ -31,11 +31,21 @@ impl Auth {
     }
 
     /// Whether `response` is a challenge to `request` (method, Request-URI) worth another try; the answers are ready then.
-    pub(crate) fn answer(&mut self, secret: &mut Secret, response: &Message, request: (&str, &str)) -> bool {
+    pub(crate) fn answer(
+        &mut self,
+        secret: &mut Secret,
+        response: &Message,
+        request: (&str, &str),
+    ) -> bool {
         self.try_answer(secret, response, request).is_some()
     }
 
-    fn try_answer(&mut self, secret: &mut Secret, response: &Message, request: (&str, &str)) -> Option<()> {
+    fn try_answer(
+        &mut self,
+        secret: &mut Secret,
+        response: &Message,
+        request: (&str, &str),
+    ) -> Option<()> {
         let (name, from) = match response.status()? {
             401 => ("Authorization", HeaderId::WwwAuthenticate),
             407 => ("Proxy-Authorization", HeaderId::ProxyAuthenticate),
@@ -53,7 +63,15 @@ impl Auth {
         }
         let (method, uri) = request;
         let cnonce = secret.token();
-        let value = authorize(&challenges, &login.username, &login.password, method, uri, &cnonce, 1)?;
+        let value = authorize(
+            &challenges,
+            &login.username,
+            &login.password,
+            method,
+            uri,
+            &cnonce,
+            1,
+        )?;
         self.answers.retain(|(known, _)| *known != name);
         self.answers.push((name, value));
         self.tries += 1;

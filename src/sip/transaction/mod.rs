@@ -8,6 +8,7 @@ mod ask;
 mod auth;
 mod client;
 mod client_invite;
+mod keys;
 mod layer;
 mod server;
 mod server_invite;
@@ -139,6 +140,10 @@ pub(crate) enum Owner {
 
 /// What a transaction tells its owner.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, on the stack, for one call"
+)]
 pub(crate) enum Notice {
     Response {
         transaction: TransactionId,

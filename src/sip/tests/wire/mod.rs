@@ -1,13 +1,12 @@
 //! One endpoint against SIP text written by hand, in virtual time. Shared by the tests beside it.
-#![allow(
-    dead_code,
-    reason = "every test file uses another part of it"
-)]
+#![allow(dead_code, reason = "every test file uses another part of it")]
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sip::{Config, DialogId, Endpoint, Flow, HeaderId, Invite, Message, Output, SipEvent, Transport};
+use sip::{
+    Config, DialogId, Endpoint, Flow, HeaderId, Invite, Message, Output, SipEvent, Transport,
+};
 
 pub(crate) const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\n";
 
@@ -22,8 +21,8 @@ pub(crate) struct Wire {
 pub(crate) fn flow(transport: Transport) -> Flow {
     Flow {
         transport,
-        local: "192.0.2.1:5060".parse().unwrap(),
-        remote: "192.0.2.9:5060".parse().unwrap(),
+        local: "192.0.2.1:5060".parse().expect("an address"),
+        remote: "192.0.2.9:5060".parse().expect("an address"),
         id: u64::from(transport != Transport::Udp),
     }
 }
@@ -34,7 +33,13 @@ impl Wire {
     }
 
     pub(crate) fn over(transport: Transport) -> Wire {
-        Wire::with(transport, Config { seed: [7; 32], ..Config::default() })
+        Wire::with(
+            transport,
+            Config {
+                seed: [7; 32],
+                ..Config::default()
+            },
+        )
     }
 
     pub(crate) fn with(transport: Transport, config: Config) -> Wire {
@@ -55,8 +60,12 @@ impl Wire {
         } else {
             "Content-Type: application/sdp\r\n".to_owned()
         };
-        let whole = format!("{head}\r\n{kind}Content-Length: {}\r\n\r\n{body}", body.len());
-        self.endpoint.receive(self.now, self.flow, Bytes::from(whole));
+        let whole = format!(
+            "{head}\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.endpoint
+            .receive(self.now, self.flow, Bytes::from(whole));
         self.drain();
     }
 
@@ -65,7 +74,8 @@ impl Wire {
             match output {
                 Output::Send { flow, bytes } => {
                     assert_eq!(flow.remote, self.flow.remote);
-                    self.sent.push(Message::parse(bytes).expect("we write what we read"));
+                    self.sent
+                        .push(Message::parse(bytes).expect("we write what we read"));
                 }
                 Output::Event(event) => self.events.push(event),
             }
@@ -118,7 +128,12 @@ impl Wire {
         self.endpoint.answer(self.now, dialog, SDP.as_bytes());
         self.drain();
         let ok = self.take_sent().pop().expect("200");
-        let tag = ok.to().unwrap().tag().unwrap().to_owned();
+        let tag = ok
+            .to()
+            .expect("we write it")
+            .tag()
+            .expect("we write it")
+            .to_owned();
         (dialog, tag)
     }
 
@@ -134,9 +149,13 @@ impl Wire {
     }
 
     pub(crate) fn answers_with(&mut self, request: &Message, status: u16, tag: &str, more: &str) {
-        let header = |id| request.header(id).unwrap().into_owned();
+        let header = |id| request.header(id).expect("we write it").into_owned();
         let to = header(HeaderId::To);
-        let to = if to.contains("tag=") || status == 100 { to } else { format!("{to};tag={tag}") };
+        let to = if to.contains("tag=") || status == 100 {
+            to
+        } else {
+            format!("{to};tag={tag}")
+        };
         let text = format!(
             "SIP/2.0 {status} Whatever\nVia: {}\nFrom: {}\nTo: {to}\nCall-ID: {}\nCSeq: {}\nContact: <sip:bob@192.0.2.9:5070>\n{more}",
             header(HeaderId::Via),
@@ -158,9 +177,10 @@ impl Wire {
 }
 
 pub(crate) fn line(message: &Message) -> String {
-    message
-        .status()
-        .map_or_else(|| message.method().as_str().to_owned(), |status| status.to_string())
+    message.status().map_or_else(
+        || message.method().as_str().to_owned(),
+        |status| status.to_string(),
+    )
 }
 
 pub(crate) fn name(event: &SipEvent) -> String {
@@ -190,7 +210,12 @@ pub(crate) fn request(method: &str, branch: &str, cseq: u32, to: &str) -> String
 
 /// A request of the peer inside the dialog that has our `tag`.
 pub(crate) fn inside(method: &str, branch: &str, cseq: u32, tag: &str) -> String {
-    request(method, branch, cseq, &format!("<sip:200@192.0.2.1>;tag={tag}"))
+    request(
+        method,
+        branch,
+        cseq,
+        &format!("<sip:200@192.0.2.1>;tag={tag}"),
+    )
 }
 
 /// A call of ours.
