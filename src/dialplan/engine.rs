@@ -1,15 +1,14 @@
 //! A Rhai engine as every script gets it: one per call, because only then each call has a budget of its own.
 
 use crate::limits::Limits;
-use crate::verbs;
+use crate::{verbs, weight};
 use rhai::module_resolvers::DummyModuleResolver;
 use rhai::packages::{Package, StandardPackage};
 use rhai::{Engine, Module, OptimizationLevel, Shared};
 use std::sync::OnceLock;
 
-/// Words that Rhai knows and a dialplan may not use. `curry` nests values without any bound, which overflows
-/// the native stack when they are dropped.
-const DISABLED: [&str; 4] = ["eval", "import", "export", "curry"];
+/// Words that Rhai knows and a dialplan may not use.
+const DISABLED: [&str; 3] = ["eval", "import", "export"];
 
 /// An engine with the verbs and all limits, but no budget: that is the running script's.
 ///
@@ -42,5 +41,6 @@ pub(crate) fn engine(limits: &Limits) -> Engine {
         .set_max_map_size(limits.map_entries)
         .set_max_variables(limits.variables)
         .set_max_functions(1024);
+    weight::guard(&mut engine, limits);
     engine
 }

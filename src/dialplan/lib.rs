@@ -15,6 +15,8 @@ mod lint;
 mod meter;
 mod options;
 mod program;
+#[cfg(test)]
+mod rehearsal;
 mod runner;
 mod script;
 mod source;
@@ -22,6 +24,7 @@ mod spelling;
 mod unpack;
 mod verbs;
 mod watch;
+mod weight;
 
 pub use dialplan::Dialplan;
 pub use limits::Limits;

@@ -26,7 +26,8 @@ pub(crate) struct Line {
     pub(crate) meter: Arc<Meter>,
     wire: Wire,
     caller_id: Mutex<String>,
-    last_verb: Mutex<&'static str>,
+    /// Name and place.
+    last_verb: Mutex<(&'static str, Position)>,
     verbs: AtomicU32,
     dials: AtomicU32,
     logs: AtomicU32,
@@ -81,7 +82,7 @@ impl Line {
             wire: Wire(std::ptr::from_ref(yielder)),
             caller_id: Mutex::new(info.caller_id.clone()),
             info,
-            last_verb: Mutex::new(""),
+            last_verb: Mutex::new(("", Position::NONE)),
             verbs: AtomicU32::new(0),
             dials: AtomicU32::new(0),
             logs: AtomicU32::new(0),
@@ -126,13 +127,13 @@ impl Line {
         }
     }
 
-    /// Names the verb at work, for the report of an error.
-    pub(crate) fn begin(&self, verb: &'static str) {
-        *locked(&self.last_verb) = verb;
+    /// Names the verb at work and its place, for the report of an error.
+    pub(crate) fn begin(&self, verb: &'static str, position: Position) {
+        *locked(&self.last_verb) = (verb, position);
     }
 
-    /// The verb that was at work last; empty when there was none.
-    pub(crate) fn last_verb(&self) -> &'static str {
+    /// The verb that was at work last and its place; empty when there was none.
+    pub(crate) fn last_verb(&self) -> (&'static str, Position) {
         *locked(&self.last_verb)
     }
 

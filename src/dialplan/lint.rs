@@ -11,8 +11,10 @@ use std::any::TypeId;
 use std::collections::{BTreeMap, BTreeSet};
 use switch::Entry;
 
-const ENTRIES: [Entry; 3] = [Entry::Internal, Entry::Inbound, Entry::Outbound];
+/// The functions that a dialplan must have.
+pub(crate) const ENTRIES: [Entry; 3] = [Entry::Internal, Entry::Inbound, Entry::Outbound];
 /// Functions that Rhai's evaluator knows without registering them.
+/// `curry` stays out: it nests values without any bound, which overflows the native stack when they are dropped.
 const BUILT_IN: [&str; 8] = [
     "Fn",
     "call",
@@ -179,6 +181,11 @@ impl Names {
         match node {
             ASTNode::Stmt(Stmt::FnCall(function, position)) => self.function(function, *position),
             ASTNode::Expr(Expr::FnCall(function, position)) => self.function(function, *position),
+            // What hangs on `this` escapes the check of variables.
+            ASTNode::Expr(Expr::ThisPtr(position)) => Some((
+                *position,
+                "there is no `this`; hand the value over as a parameter".into(),
+            )),
             ASTNode::Expr(Expr::Dot(inside, ..)) => match &inside.lhs {
                 Expr::Variable(variable, ..) if variable.1 == SESSION && variable.2.is_empty() => {
                     let member = first_link(&inside.rhs);
@@ -386,4 +393,150 @@ fn wrong_count(what: &str, counts: &BTreeSet<usize>, given: usize) -> String {
         "arguments"
     };
     format!("{what} takes {} {plural}, not {given}", counts.join(" or "))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rehearsal::{compile, compile_files, refused};
+
+    #[test]
+    fn misspelt_names_are_found_before_a_caller_finds_them() {
+        for (body, wanted) in [
+            (
+                "session.dail(ext(1))",
+                "main.rhai:1:32: the session has no verb `dail`; did you mean `dial`?",
+            ),
+            (
+                "session.voicemail(1)",
+                "main.rhai:1:32: the session has no verb `voicemail`",
+            ),
+            (
+                "session.dialled",
+                "main.rhai:1:32: the session has no field `dialled`; did you mean `dialed`?",
+            ),
+            (
+                "session.dialled.len()",
+                "main.rhai:1:32: the session has no field `dialled`; did you mean `dialed`?",
+            ),
+            (
+                "session.answer",
+                "main.rhai:1:32: `answer` is a verb: write `session.answer(…)`",
+            ),
+            (
+                "session.answer(1)",
+                "main.rhai:1:32: verb `answer` takes 0 arguments, not 1",
+            ),
+            (
+                "session.dial()",
+                "main.rhai:1:32: verb `dial` takes 1 or 2 arguments, not 0",
+            ),
+            (
+                "session.dial(exten(1))",
+                "main.rhai:1:37: there is no function `exten`",
+            ),
+            (
+                "hepler(session)",
+                "main.rhai:1:24: there is no function `hepler`; did you mean `helper`?",
+            ),
+            (
+                "helper()",
+                "main.rhai:1:24: function `helper` takes 1 argument, not 0",
+            ),
+            (
+                "answer()",
+                "main.rhai:1:24: `answer` is a verb of the session: write `session.answer(…)`",
+            ),
+            (
+                "if false { if 1 == 2 { hepler(session) } }",
+                "main.rhai:1:47: there is no function `hepler`; did you mean `helper`?",
+            ),
+            (
+                "\"a\".starts_wiht(\"b\")",
+                "main.rhai:1:28: there is no method `starts_wiht`; did you mean `starts_with`?",
+            ),
+            (
+                "session.dial(ext(1), #{ timout: 5 })",
+                "main.rhai:1:48: dial: unknown option `timout`; did you mean `timeout`?",
+            ),
+            (
+                "let x = session.gather(#{ prompts: 5 }).digits;",
+                "main.rhai:1:50: gather: unknown option `prompts`; did you mean `prompt`?",
+            ),
+            (
+                "sleep(2)",
+                "main.rhai:1:24: `sleep` would hold up every other call; use session.wait(seconds)",
+            ),
+            (
+                "Fn(\"f\").curry(1)",
+                "main.rhai:1:32: there is no method `curry`",
+            ),
+        ] {
+            let problems = refused(&format!(
+                "fn internal(session) {{ {body} }} fn helper(s) {{ s.answer(); }}"
+            ));
+            assert_eq!(problems, [wanted], "{body}");
+        }
+    }
+
+    #[test]
+    fn correct_scripts_pass() {
+        for body in [
+            "session.helper()",
+            "helper(session); answer(session); session.hangup()",
+            "let a = [1, 2].map(|n| ext(n)); a.push(ext(3)); session.dial(a).status.len()",
+            "let d = session.dialed; if d.starts_with(\"*8\") { d.sub_string(2).parse_int() }",
+            "let f = Fn(\"helper\"); f.call(session); call(f, session)",
+            "print(`${session.from}`); debug(1); type_of(session); session.type_of()",
+            "session.caller_id = session.from + 1; for i in 0..3 { session.wait(1) }",
+            "let m = #{ a: 1 }; m.a += global::N; switch m.a { 1 | 2 => (), _ => throw \"x\" }",
+            "let s = \"abc\"; s[0]; s.len; s.to_upper(); -1.abs(); let t = timestamp(); t.elapsed",
+            "is_def_fn(\"helper\", 1); exit()",
+        ] {
+            let result = compile(&format!(
+                "const N = 1; fn internal(session) {{ {body} }} fn helper() {{}} fn helper(s) {{}}"
+            ));
+            assert_eq!(result.err(), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once_in_order() {
+        let problems =
+            refused("fn internal(session) {\n session.dail(1);\n session.paly(\"x\");\n}");
+        assert_eq!(problems.len(), 2);
+        assert!(
+            problems[0].starts_with("main.rhai:2:10") && problems[1].starts_with("main.rhai:3:10")
+        );
+    }
+
+    #[test]
+    fn entry_points_must_exist_and_take_the_session() {
+        let problems = compile_files(&[(
+            "a.rhai",
+            "fn internal(session, x) {} fn outbound(session) {}",
+        )])
+        .err()
+        .unwrap();
+        assert_eq!(
+            problems,
+            [
+                "a.rhai:1:4: the entry point takes one parameter: write `fn internal(session) { … }`",
+                "main.rhai: the entry point is missing: write `fn inbound(session) { … }`",
+            ]
+        );
+        assert_eq!(compile_files(&[]).err().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn code_outside_functions_is_refused() {
+        let rest = "fn internal(session) {}";
+        let problems = refused(&format!("const A = 1; let b = 2;\nprint(1); {rest}"));
+        assert_eq!(
+            problems,
+            [
+                "main.rhai:1:14: `let b` outside a function is seen by no function; write `const b` and read it as `global::b`",
+                "main.rhai:2:1: only functions and constants stand outside functions",
+            ]
+        );
+    }
 }

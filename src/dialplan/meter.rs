@@ -66,7 +66,7 @@ impl Meter {
         // Rhai's call depth does not guard the native stack: a legal recursion aborted the whole process.
         let here = 0_u8;
         if (&raw const here).addr() < self.floor {
-            return Some("the script nests too deeply for its stack".into());
+            return Some("the script nests too deeply for its stack, after this place".into());
         }
         if self.fresh.swap(false, Relaxed) {
             self.segment_operations.store(operations, Relaxed);
@@ -77,13 +77,17 @@ impl Meter {
         }
         if operations.saturating_sub(self.segment_operations.load(Relaxed)) > self.operations {
             return Some(
-                format!("more than {} operations between two verbs", self.operations).into(),
+                format!(
+                    "more than {} operations from here to the next verb",
+                    self.operations
+                )
+                .into(),
             );
         }
         if operations.is_multiple_of(CLOCK_EVERY) && self.out_of_time() {
             return Some(
                 format!(
-                    "more than {} ms of CPU between two verbs",
+                    "more than {} ms of CPU from here to the next verb",
                     self.cpu.as_millis()
                 )
                 .into(),

@@ -6,6 +6,7 @@ use crate::lint;
 use crate::source::{Joined, Place, ScriptError};
 use rhai::{AST, Engine, ParseErrorType, Position, Token};
 use std::collections::BTreeMap;
+use switch::Entry;
 
 /// Rhai counts lines in 16 bits.
 const MAX_LINES: usize = 65_000;
@@ -17,6 +18,7 @@ pub(crate) struct Program {
     files: BTreeMap<String, String>,
     joined: Joined,
     ast: AST,
+    entries: Vec<Definition>,
 }
 
 /// Where a function is defined.
@@ -66,6 +68,15 @@ impl Program {
     pub(crate) fn place(&self, position: Position) -> Place {
         self.joined.place(position)
     }
+
+    /// As [`Self::place`]; without a position, where the entry point is defined.
+    pub(crate) fn place_in(&self, entry: Entry, position: Position) -> Place {
+        let definition = self.entries.iter().find(|d| d.name == entry.name());
+        match definition {
+            Some(definition) if position.is_none() => definition.place.clone(),
+            _ => self.place(position),
+        }
+    }
 }
 
 fn build(files: BTreeMap<String, String>, limits: &Limits) -> Result<Program, Vec<ScriptError>> {
@@ -103,8 +114,14 @@ fn build(files: BTreeMap<String, String>, limits: &Limits) -> Result<Program, Ve
     let problems = lint::check(&engine, &ast, &definitions, |position| {
         joined.place(position)
     });
+    definitions.retain(|d| lint::ENTRIES.iter().any(|entry| entry.name() == d.name));
     if problems.is_empty() {
-        Ok(Program { files, joined, ast })
+        Ok(Program {
+            files,
+            joined,
+            ast,
+            entries: definitions,
+        })
     } else {
         Err(problems)
     }
@@ -127,18 +144,14 @@ fn syntax(limits: &Limits, name: &str, text: &str) -> Option<ScriptError> {
 
 /// The functions that a file defines, found by its tokens: a syntax error elsewhere does not hide them.
 fn defined(engine: &Engine, file: &str, text: &str) -> Vec<Definition> {
-    let texts = [text];
-    let (tokens, _) = engine.lex(&texts);
-    let tokens: Vec<(Token, Position)> = tokens
-        .take_while(|(token, _)| *token != Token::EOF)
-        .collect();
+    let tokens = tokens(engine, text);
     let starts = tokens
         .iter()
         .enumerate()
         .filter(|(_, (token, _))| *token == Token::Fn);
     starts
         .filter_map(|(index, _)| {
-            let (Token::Identifier(name), position) = tokens.get(index + 1)? else {
+            let Some((Token::Identifier(name), position)) = tokens.get(index + 1) else {
                 return None;
             };
             let parameters = tokens
@@ -154,6 +167,29 @@ fn defined(engine: &Engine, file: &str, text: &str) -> Vec<Definition> {
             })
         })
         .collect()
+}
+
+/// A file's tokens. Rhai leaves it to its parser to say where the code inside an interpolated text ends.
+fn tokens(engine: &Engine, text: &str) -> Vec<(Token, Position)> {
+    let texts = [text];
+    let (mut stream, control) = engine.lex(&texts);
+    let mut tokens = Vec::new();
+    // For every open brace, whether it is a text's `${`.
+    let mut braces = Vec::new();
+    let mut in_text = false;
+    while let Some((token, position)) = stream.next() {
+        match &token {
+            Token::EOF => break,
+            Token::InterpolatedString(_) => in_text = true,
+            Token::LeftBrace | Token::MapStart => braces.push(std::mem::take(&mut in_text)),
+            Token::RightBrace if braces.pop() == Some(true) => {
+                control.borrow_mut().is_within_text = true
+            }
+            _ => {}
+        }
+        tokens.push((token, position));
+    }
+    tokens
 }
 
 fn duplicates(definitions: &[Definition]) -> Vec<ScriptError> {
@@ -175,4 +211,144 @@ fn duplicates(definitions: &[Definition]) -> Vec<ScriptError> {
         }
     }
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rehearsal::{compile, compile_files, refused};
+
+    #[test]
+    fn a_function_defined_twice_names_both_places() {
+        let rest = "fn inbound(session) {}\nfn outbound(session) {}";
+        let twice = |files: &[(&str, &str)]| compile_files(files).err().unwrap();
+        let problems = twice(&[
+            ("a.rhai", "fn internal(session) {}\n\nfn helper(a, b) {}"),
+            ("b.rhai", rest),
+            ("c.rhai", "  fn helper(x, y) { 1 }"),
+        ]);
+        assert_eq!(
+            problems,
+            ["c.rhai:1:6: function `helper` is defined twice: at a.rhai:3:4 and here"]
+        );
+        let problems = twice(&[
+            ("a.rhai", "fn internal(session) {}\nfn internal(session) {}"),
+            ("b.rhai", rest),
+        ]);
+        assert_eq!(
+            problems,
+            ["a.rhai:2:4: function `internal` is defined twice: at a.rhai:1:4 and here"]
+        );
+        assert!(compile("fn internal(session) { f(1); f(1, 2) } fn f(a) {} fn f(a, b) {}").is_ok());
+    }
+
+    #[test]
+    fn functions_after_an_interpolated_text_are_seen() {
+        let text = "fn internal(session) { print(`a ${ #{ x: `b ${1} c` }.x } { fn no() `); }\nfn f() {}\nfn f() {}";
+        assert_eq!(
+            refused(text),
+            ["main.rhai:3:4: function `f` is defined twice: at main.rhai:2:4 and here"]
+        );
+    }
+
+    #[test]
+    fn a_syntax_error_is_told_in_its_own_file() {
+        let problems = compile_files(&[
+            ("a.rhai", "fn internal(session) {\n  if true {\n}\n"),
+            ("b.rhai", "fn inbound(session) { let = 5; }"),
+        ])
+        .err()
+        .unwrap();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].starts_with("a.rhai:"), "{problems:?}");
+        assert!(problems[1].starts_with("b.rhai:1:27: "), "{problems:?}");
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_told_in_its_own_file() {
+        let problems = compile_files(&[
+            ("a.rhai", "fn internal(session) { }\n"),
+            (
+                "b.rhai",
+                "fn outbound(session) {}\nfn inbound(session) {\n  sesion.answer();\n}",
+            ),
+        ]);
+        let problems = problems.err().unwrap();
+        assert_eq!(problems.len(), 1);
+        assert!(
+            problems[0].starts_with("b.rhai:3:3: ") && problems[0].contains("sesion"),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn other_code_cannot_be_loaded() {
+        for text in [
+            "fn internal(session) { eval(\"1\") }",
+            "import \"/etc/passwd\" as x; fn internal(session) {}",
+            "fn internal(session) { import \"main\" as m; }",
+            "fn internal(session) { let call = 1; }",
+        ] {
+            let problems = refused(text);
+            assert!(problems[0].contains("reserved"), "{text}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn closures_may_not_capture() {
+        let problems = refused("fn internal(session) { let n = 1; [1].map(|x| x + n); }");
+        assert!(
+            problems[0].contains('n') && problems[0].contains("ndefined"),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn hostile_sources_are_refused_in_bounded_time() {
+        let parens = format!(
+            "fn internal(session) {{ {}1{} }}",
+            "(".repeat(50_000),
+            ")".repeat(50_000)
+        );
+        let sum = format!(
+            "fn internal(session) {{ let x = {}1; }}",
+            "1 + ".repeat(50_000)
+        );
+        let chain = format!(
+            "fn internal(session) {{ let x = 1; {} }}",
+            "if x == 1 {} else ".repeat(2_000) + "{}"
+        );
+        let dots = format!(
+            "fn internal(session) {{ session{} }}",
+            ".from".repeat(20_000)
+        );
+        let blocks = format!(
+            "fn internal(session) {{ {}{} }}",
+            "{".repeat(20_000),
+            "}".repeat(20_000)
+        );
+        let arrays = format!(
+            "fn internal(session) {{ {}{} }}",
+            "[".repeat(20_000),
+            "]".repeat(20_000)
+        );
+        for text in [parens, sum, chain, dots, blocks, arrays] {
+            assert!(compile(&text).is_err(), "{}", &text[..60]);
+        }
+        let long = format!("fn internal(session) {{}}{}", "\n".repeat(66_000));
+        assert_eq!(refused(&long), ["dialplan: more than 65000 lines"]);
+        let large = format!("fn internal(session) {{}} //{}", "x".repeat(1_100_000));
+        assert!(refused(&large)[0].contains("at most 1048576 are allowed"));
+    }
+
+    #[test]
+    fn a_comment_that_never_ends_does_not_swallow_the_next_file() {
+        let problems = compile_files(&[
+            (
+                "a.rhai",
+                "fn internal(session) {} fn inbound(session) {} /* open",
+            ),
+            ("b.rhai", "fn outbound(session) {}"),
+        ]);
+        assert!(problems.is_err());
+    }
 }

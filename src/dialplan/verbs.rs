@@ -2,7 +2,7 @@
 
 use crate::line::{Answer, Level, Session, mistake};
 use crate::{options, spelling};
-use rhai::{Array, Dynamic, FuncRegistration, Map, Module, Shared};
+use rhai::{Array, Dynamic, FuncRegistration, Map, Module, NativeCallContext as Context, Shared};
 use std::sync::OnceLock;
 use switch::{DialOptions, Entry, Outcome, SessionInfo, TargetSpec, Verb};
 
@@ -56,32 +56,30 @@ fn plain_verbs(module: &mut Module) {
         ("echo", Verb::Echo),
     ];
     for (name, verb) in plain {
-        let ask = move |session: &mut Session| -> Answer<()> { done(session, name, verb.clone()) };
+        let ask = move |context: Context, session: &mut Session| -> Answer<()> {
+            begin(&context, session, name);
+            done(session, verb.clone())
+        };
         FuncRegistration::new(name).set_into_module(module, ask);
     }
     FuncRegistration::new("reject").set_into_module(module, reject);
-    FuncRegistration::new("wait").set_into_module(
-        module,
-        |session: &mut Session, time: Dynamic| -> Answer<()> {
-            session.0.begin("wait");
-            let time = options::seconds("wait: the time", &time)?;
-            done(session, "wait", Verb::Wait { time })
-        },
-    );
+    FuncRegistration::new("wait").set_into_module(module, wait);
 }
 
 fn blocking_verbs(module: &mut Module) {
     FuncRegistration::new("play").set_into_module(module, play);
     FuncRegistration::new("gather").set_into_module(module, gather);
-    FuncRegistration::new("gather")
-        .set_into_module(module, |session: &mut Session| -> Answer<Map> {
-            gather(session, Map::new().into())
-        });
+    FuncRegistration::new("gather").set_into_module(
+        module,
+        |context: Context, session: &mut Session| -> Answer<Map> {
+            gather(context, session, Map::new().into())
+        },
+    );
     FuncRegistration::new("dial").set_into_module(module, dial);
     FuncRegistration::new("dial").set_into_module(
         module,
-        |session: &mut Session, targets: Dynamic| -> Answer<Map> {
-            dial(session, targets, Map::new().into())
+        |context: Context, session: &mut Session, targets: Dynamic| -> Answer<Map> {
+            dial(context, session, targets, Map::new().into())
         },
     );
 }
@@ -152,14 +150,24 @@ fn free(module: &mut Module) {
         .set_into_module(module, |_: f64| -> Answer<()> { Err(mistake(SLEEP)) });
 }
 
+/// Notes which verb is at work, and where.
+fn begin(context: &Context, session: &Session, name: &'static str) {
+    session.0.begin(name, context.call_position());
+}
+
 /// Asks a verb that has nothing to tell.
-fn done(session: &mut Session, name: &'static str, verb: Verb) -> Answer<()> {
-    session.0.begin(name);
+fn done(session: &Session, verb: Verb) -> Answer<()> {
     session.0.ask(verb).map(|_| ())
 }
 
-fn reject(session: &mut Session, code: Dynamic) -> Answer<()> {
-    session.0.begin("reject");
+fn wait(context: Context, session: &mut Session, time: Dynamic) -> Answer<()> {
+    begin(&context, session, "wait");
+    let time = options::seconds("wait: the time", &time)?;
+    done(session, Verb::Wait { time })
+}
+
+fn reject(context: Context, session: &mut Session, code: Dynamic) -> Answer<()> {
+    begin(&context, session, "reject");
     let code = code
         .as_int()
         .ok()
@@ -170,11 +178,11 @@ fn reject(session: &mut Session, code: Dynamic) -> Answer<()> {
                 "reject: the code is a SIP status from 400 to 699, not {code}"
             ))
         })?;
-    done(session, "reject", Verb::Reject { code })
+    done(session, Verb::Reject { code })
 }
 
-fn play(session: &mut Session, prompts: Dynamic) -> Answer<bool> {
-    session.0.begin("play");
+fn play(context: Context, session: &mut Session, prompts: Dynamic) -> Answer<bool> {
+    begin(&context, session, "play");
     let prompts = options::prompts("play: the prompt", &prompts)?;
     match session.0.ask(Verb::Play { prompts })? {
         Outcome::Played { finished } => Ok(finished),
@@ -182,8 +190,8 @@ fn play(session: &mut Session, prompts: Dynamic) -> Answer<bool> {
     }
 }
 
-fn gather(session: &mut Session, options: Dynamic) -> Answer<Map> {
-    session.0.begin("gather");
+fn gather(context: Context, session: &mut Session, options: Dynamic) -> Answer<Map> {
+    begin(&context, session, "gather");
     match session.0.ask(Verb::Gather(options::gather(&options)?))? {
         Outcome::Gathered { digits, timed_out } => Ok(Map::from([
             ("digits".into(), digits.into()),
@@ -193,8 +201,13 @@ fn gather(session: &mut Session, options: Dynamic) -> Answer<Map> {
     }
 }
 
-fn dial(session: &mut Session, targets: Dynamic, options: Dynamic) -> Answer<Map> {
-    session.0.begin("dial");
+fn dial(
+    context: Context,
+    session: &mut Session,
+    targets: Dynamic,
+    options: Dynamic,
+) -> Answer<Map> {
+    begin(&context, session, "dial");
     let targets = options::targets(&targets)?;
     let options: DialOptions = options::dial(&options)?;
     // A caller from outside who reaches a trunk calls at the office's cost.
@@ -230,8 +243,8 @@ fn dial(session: &mut Session, targets: Dynamic, options: Dynamic) -> Answer<Map
     }
 }
 
-fn tag(session: &mut Session, key: Dynamic, value: Dynamic) -> Answer<()> {
-    session.0.begin("tag");
+fn tag(context: Context, session: &mut Session, key: Dynamic, value: Dynamic) -> Answer<()> {
+    begin(&context, session, "tag");
     let key = options::text("tag: the key", &key)?;
     if key.is_empty() || key.len() > MAX_TAG_KEY {
         return Err(mistake(format!(
@@ -246,11 +259,11 @@ fn tag(session: &mut Session, key: Dynamic, value: Dynamic) -> Answer<()> {
             value.len()
         )));
     }
-    done(session, "tag", Verb::Tag { key, value })
+    done(session, Verb::Tag { key, value })
 }
 
-fn log(session: &mut Session, level: Dynamic, text: Dynamic) -> Answer<()> {
-    session.0.begin("log");
+fn log(context: Context, session: &mut Session, level: Dynamic, text: Dynamic) -> Answer<()> {
+    begin(&context, session, "log");
     let name = options::text("log: the level", &level)?;
     let level = match name.as_str() {
         "debug" => Level::Debug,
