@@ -34,7 +34,7 @@ pub(crate) fn authenticate(office: &mut Office, request: &Message) -> Result<Str
         .filter_map(|value| Credentials::parse(&value))
         .find(|c| c.realm == office.config.realm);
     let Some(given) = given else {
-        return Err(challenge(office, false));
+        return Err(challenge(office, request, false));
     };
     let extension = office.directory.extensions.get(&given.username);
     let ha1 = extension.map(|e| match given.algorithm {
@@ -56,21 +56,35 @@ pub(crate) fn authenticate(office: &mut Office, request: &Message) -> Result<Str
         .accept(office.now, &given.nonce, given.nc.unwrap_or(1))
     {
         NonceState::Fresh => Ok(given.username),
-        NonceState::Stale => Err(challenge(office, true)),
-        NonceState::Unknown | NonceState::Replayed => Err(challenge(office, false)),
+        NonceState::Stale => Err(challenge(office, request, true)),
+        NonceState::Unknown | NonceState::Replayed => Err(challenge(office, request, false)),
     }
 }
 
-fn challenge(office: &mut Office, stale: bool) -> Answer {
+/// MD5 first: phones that know only one algorithm often look at the first challenge alone, and those that know
+/// SHA-256 find theirs. RFC 7616 §3.7 lets the server order them.
+fn challenge(office: &mut Office, request: &Message, stale: bool) -> Answer {
     let nonce = office.nonces.issue(office.now);
-    let values = digest::challenges(&office.config.realm, &nonce, stale);
+    let [sha256, md5] = digest::challenges(&office.config.realm, &nonce, stale);
+    let mut headers = vec![("WWW-Authenticate", md5)];
+    if !only_md5(request) {
+        headers.push(("WWW-Authenticate", sha256));
+    }
     Answer {
         status: 401,
-        headers: values
-            .into_iter()
-            .map(|v| ("WWW-Authenticate", v))
-            .collect(),
+        headers,
     }
+}
+
+/// User agents that give up when any of several challenges has an algorithm they do not know (libre up to 2).
+fn only_md5(request: &Message) -> bool {
+    let agent = request
+        .header(HeaderId::UserAgent)
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    agent.starts_with("baresip v0.")
+        || agent.starts_with("baresip v1.")
+        || agent.starts_with("baresip v2.")
 }
 
 /// A new INVITE: becomes a call, or is refused on the spot.

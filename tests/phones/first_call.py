@@ -16,7 +16,7 @@ NAMES = {"pcmu": "PCMU", "pcma": "PCMA", "g722": "G722", "opus": "opus"}
 
 
 def phone(server, number, transport="udp", codec="pcmu", **options):
-    options = {"tone": TONES[number], "password": f"secret of {number}!!", **options}
+    options = {"tone": TONES[number], "password": f"secret-of-{number}-ok", **options}
     return BaresipPhone(number, server=server.address(transport), transport=transport, codecs=(codec,), **options)
 
 
@@ -77,7 +77,7 @@ def refusals(binary):
     with Server(binary) as server:
         server.extension("101")
         server.extension("102")
-        wrong = phone(server, "101", password="not the password")
+        wrong = phone(server, "101", password="not-the-password")
         wrong.register(ok=False)
         wrong.close()
         assert server.get("/registrations")["items"] == []

@@ -58,7 +58,7 @@ class Server:
         return self.call("GET", path)
 
     def extension(self, number, codecs=None, password=None):
-        body = {"number": number, "password": password or f"secret of {number}!!"}
+        body = {"number": number, "password": password or f"secret-of-{number}-ok"}
         if codecs:
             body["codecs"] = codecs
         return self.call("PUT", f"/extensions/{number}", body)
