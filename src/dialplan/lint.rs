@@ -400,6 +400,7 @@ mod tests {
     use crate::rehearsal::{compile, compile_files, refused};
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn misspelt_names_are_found_before_a_caller_finds_them() {
         for (body, wanted) in [
             (

@@ -172,12 +172,12 @@ fn defined(engine: &Engine, file: &str, text: &str) -> Vec<Definition> {
 /// A file's tokens. Rhai leaves it to its parser to say where the code inside an interpolated text ends.
 fn tokens(engine: &Engine, text: &str) -> Vec<(Token, Position)> {
     let texts = [text];
-    let (mut stream, control) = engine.lex(&texts);
+    let (stream, control) = engine.lex(&texts);
     let mut tokens = Vec::new();
     // For every open brace, whether it is a text's `${`.
     let mut braces = Vec::new();
     let mut in_text = false;
-    while let Some((token, position)) = stream.next() {
+    for (token, position) in stream {
         match &token {
             Token::EOF => break,
             Token::InterpolatedString(_) => in_text = true,

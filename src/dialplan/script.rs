@@ -503,6 +503,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn wrong_arguments_are_explained() {
         for (body, wanted) in [
             (

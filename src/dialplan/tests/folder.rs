@@ -1,5 +1,7 @@
 //! Loading, replacing and watching a folder of scripts.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod stage;
 

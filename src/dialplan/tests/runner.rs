@@ -1,5 +1,7 @@
 //! Script threads as the Switch sees them.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod stage;
 
@@ -115,11 +117,14 @@ fn a_stop_ends_a_script_that_sleeps() {
 
 #[test]
 fn answers_that_nobody_waits_for_are_ignored() {
-    let stage = Stage::with(
-        "let a = session.gather(); let b = session.gather(); session.tag(a.digits, b.digits);",
-        1,
-        Limits::default(),
-    );
+    let limits = Limits {
+        operations: u64::MAX,
+        cpu: stage::PATIENCE * 10,
+        ..Limits::default()
+    };
+    let text = "if session.dialed == \"busy\" { session.ringing(); loop {} }
+                let a = session.gather(); let b = session.gather(); session.tag(a.digits, b.digits);";
+    let stage = Stage::with(text, 1, limits);
     let gathered = |digits: &str| Outcome::Gathered {
         digits: digits.into(),
         timed_out: false,
@@ -128,8 +133,18 @@ fn answers_that_nobody_waits_for_are_ignored() {
     assert!(start(&stage, 1));
     assert!(!start(&stage, 1), "the call has its script already");
     stage.verb();
+    // The only thread is held up, so that both answers meet the same question.
+    let busy = switch::SessionInfo {
+        dialed: "busy".into(),
+        ..session()
+    };
+    assert!(stage.runner.start_script(CallId(2), Entry::Internal, busy));
+    stage.verb();
+    stage.runner.resume(CallId(2), Outcome::Done);
     stage.runner.resume(CallId(1), gathered("1"));
     stage.runner.resume(CallId(1), gathered("2"));
+    stage.runner.stop(CallId(2));
+    assert_eq!(stage.end().0, CallId(2));
     stage.verb();
     stage.runner.resume(CallId(1), gathered("3"));
     assert_eq!(
