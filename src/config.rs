@@ -244,6 +244,12 @@ impl Config {
     }
 
     fn faults(&self) -> Vec<Error> {
+        let mut faults = self.network_faults();
+        faults.extend(self.other_faults());
+        faults
+    }
+
+    fn network_faults(&self) -> Vec<Error> {
         let mut faults = Vec::new();
         for text in &self.sip.listen {
             if text.parse::<net::Listen>().is_err() {
@@ -284,6 +290,11 @@ impl Config {
                 "30 suits most offices",
             ));
         }
+        faults
+    }
+
+    fn other_faults(&self) -> Vec<Error> {
+        let mut faults = Vec::new();
         let url = &self.database.url;
         if !(url.is_empty()
             || ["sqlite:", "postgres://", "postgresql://"]
@@ -373,7 +384,7 @@ fn overlay(
 }
 
 fn value(key: &str, text: &str) -> toml::Value {
-    if matches!(key, "listen" | "numbers") && !text.parse::<SocketAddr>().is_ok() {
+    if matches!(key, "listen" | "numbers") && text.parse::<SocketAddr>().is_err() {
         let items = text
             .split(',')
             .map(str::trim)

@@ -36,48 +36,30 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
     let plan = Arc::new(load_dialplan(config)?);
     let (net_events, net_queue) = mpsc::channel(QUEUE);
     let transports = net::Transports::bind(&config.listeners(), tls(config)?, net_events).await?;
-    let listener = tokio::net::TcpListener::bind(config.http.listen)
-        .await
-        .map_err(|e| StartError::Http {
-            address: config.http.listen.to_string(),
-            why: e.to_string(),
-        })?;
-    let admin_key = std::env::var("OFFHOOK_ADMIN_KEY")
-        .ok()
-        .filter(|key| !key.is_empty());
-    let new_key = if admin_key.is_none() {
-        store.first_admin_key().await?
-    } else {
-        None
+    let listener = listen_http(config).await?;
+    let admin_key = std::env::var("OFFHOOK_ADMIN_KEY").ok();
+    let admin_key = admin_key.filter(|key| !key.is_empty());
+    let new_key = match admin_key {
+        Some(_) => None,
+        None => store.first_admin_key().await?,
     };
 
     let (events, queue) = mpsc::channel(QUEUE);
     let (media_events, media_queue) = mpsc::channel(QUEUE);
-    let workers = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2));
-    let media = net::Media::start(workers, config.data.dir.join("sounds"), media_events)?;
-    let script_events = events.clone();
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let asks = move |event| {
-        // The Switch always drains its queue, so a script thread waits here for moments only.
-        let _stopping = script_events.blocking_send(event);
-    };
-    let runner = Runner::start(Arc::clone(&plan), threads, asks);
-    let writer = Writer::start(store.clone(), config.data.dir.join("unsent-records.jsonl"));
     let live = Arc::new(Live::new());
-
-    let settings = switch_config(config)?;
-    let journal = match &config.log.journal {
-        Some(path) => Some(Journal::create(path, &settings)?),
-        None => None,
-    };
     let edges = Edges {
         transports,
-        media,
-        runner,
-        writer,
+        media: net::Media::start(half(), config.data.dir.join("sounds"), media_events)?,
+        runner: runner(&plan, &events),
+        writer: Writer::start(store.clone(), config.data.dir.join("unsent-records.jsonl")),
         live: Arc::clone(&live),
         events: events.clone(),
     };
+    let settings = switch_config(config)?;
+    let journal = config.log.journal.as_deref();
+    let journal = journal
+        .map(|path| Journal::create(path, &settings))
+        .transpose()?;
     first_events(&store, &events).await?;
     let shift = Shift::start(
         Switch::new(settings),
@@ -99,11 +81,7 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         admin_key,
         version: env!("CARGO_PKG_VERSION"),
     };
-    let http = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, api::router(api)).await {
-            tracing::error!(%error, "the HTTP server ended");
-        }
-    });
+    let http = tokio::spawn(serve_http(listener, api));
     greet(config, new_key.as_deref());
     Ok(Started {
         shift,
@@ -112,6 +90,37 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         _watch: watch,
         _lock: lock,
     })
+}
+
+async fn listen_http(config: &Config) -> Result<tokio::net::TcpListener, StartError> {
+    let trouble = |e: std::io::Error| StartError::Http {
+        address: config.http.listen.to_string(),
+        why: e.to_string(),
+    };
+    tokio::net::TcpListener::bind(config.http.listen)
+        .await
+        .map_err(trouble)
+}
+
+async fn serve_http(listener: tokio::net::TcpListener, api: Api) {
+    if let Err(error) = axum::serve(listener, api::router(api)).await {
+        tracing::error!(%error, "the HTTP server ended");
+    }
+}
+
+/// Half the cores for media: the other half is for calls, scripts and the API.
+fn half() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2))
+}
+
+fn runner(plan: &Arc<Dialplan>, events: &mpsc::Sender<Event>) -> Runner {
+    let events = events.clone();
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let asks = move |event| {
+        // The Switch always drains its queue, so a script thread waits here for moments only.
+        let _stopping = events.blocking_send(event);
+    };
+    Runner::start(Arc::clone(plan), threads, asks)
 }
 
 fn lock(config: &Config) -> Result<File, StartError> {

@@ -107,6 +107,24 @@ impl Switch {
             } => {
                 trunk::response(&mut self.office, transaction, status, response.as_ref());
             }
+            SipEvent::Ended { dialog } => {
+                self.office.dialogs.remove(&dialog);
+            }
+            SipEvent::Reanswered { .. } | SipEvent::Info { .. } => {}
+            SipEvent::Cancelled { .. }
+            | SipEvent::Ringing { .. }
+            | SipEvent::Answered { .. }
+            | SipEvent::Refused { .. }
+            | SipEvent::Reoffered { .. }
+            | SipEvent::Confirmed { .. }
+            | SipEvent::HungUp { .. }
+            | SipEvent::Lost { .. } => self.of_leg(event),
+        }
+    }
+
+    /// What concerns one leg of a call.
+    fn of_leg(&mut self, event: SipEvent) {
+        match event {
             SipEvent::Cancelled { dialog, reason: _ } => self.leg(dialog, |office, call, index| {
                 end::leg_ended(office, call, index);
                 end::end(
@@ -154,10 +172,12 @@ impl Switch {
                 }
                 left(office, call, index);
             }),
-            SipEvent::Ended { dialog } => {
-                self.office.dialogs.remove(&dialog);
-            }
-            SipEvent::Reanswered { .. } | SipEvent::Info { .. } => {}
+            SipEvent::Incoming { .. }
+            | SipEvent::Request { .. }
+            | SipEvent::Response { .. }
+            | SipEvent::Ended { .. }
+            | SipEvent::Reanswered { .. }
+            | SipEvent::Info { .. } => {}
         }
     }
 

@@ -51,11 +51,10 @@ impl Trunks {
             let port = !strict || flow.remote.port() == trunk.port.unwrap_or(5060);
             (address || network) && port
         };
-        let names = directory.trunk_order.iter();
+        let mut names = directory.trunk_order.iter();
         names
-            .filter(|name| self.lines.get(*name).is_some_and(belongs))
+            .find(|name| self.lines.get(*name).is_some_and(belongs))
             .cloned()
-            .next()
     }
 
     /// The extension that `number` leads to on `trunk`; a leading `+` more or less makes no difference.

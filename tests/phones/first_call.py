@@ -121,11 +121,11 @@ def echo(binary):
             a.register()
             a.dial("*43")
             a.wait_event("established", 10, fail="closed")
-            time.sleep(4)
+            time.sleep(14)
             a.hangup()
         finally:
             a.close()
-        yield f"*43: the caller hears itself at {heard(a.recordings()[0], 440, 0.5, 3.5):.1f} dBFS"
+        yield f"*43: after the prompt the caller hears itself at {heard(a.recordings()[0], 440, 10, 13):.1f} dBFS"
 
 
 def endings(binary):

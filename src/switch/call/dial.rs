@@ -76,7 +76,7 @@ pub(crate) fn add(office: &mut Office, call: &mut Call, branch: Branch) {
     leg.uri = branch.uri;
     leg.alternatives.extend(branch.fallback);
     call.legs.push(leg);
-    if let Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches, .. } =
+    if let Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches } =
         &mut call.activity
     {
         branches.push(index);
@@ -271,11 +271,11 @@ pub(crate) fn refused(office: &mut Office, call: &mut Call, index: usize, code: 
             }
             true
         }
-        Activity::Originate { branches, .. } if branches.contains(&index) => false,
+        Activity::Originate { branches } if branches.contains(&index) => false,
         _ => return end::leg_ended(office, call, index),
     };
     end::leg_ended(office, call, index);
-    if let Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches, .. } =
+    if let Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches } =
         &mut call.activity
     {
         branches.retain(|branch| *branch != index);

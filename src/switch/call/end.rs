@@ -77,7 +77,7 @@ pub(crate) fn leg_ended(office: &mut Office, call: &mut Call, index: usize) {
 
 /// Cancels every party that still rings.
 pub(crate) fn cancel_branches(office: &mut Office, call: &mut Call, reason: Option<&str>) {
-    let (Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches, .. }) =
+    let (Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches }) =
         &mut call.activity
     else {
         return;

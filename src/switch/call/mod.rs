@@ -44,7 +44,6 @@ pub(crate) enum Activity {
     /// An administrator's call: the first party rings.
     Originate {
         branches: Vec<usize>,
-        to: String,
     },
     /// The script failed: the caller hears a tone, then the end.
     Failing,

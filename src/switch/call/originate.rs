@@ -31,7 +31,7 @@ pub(crate) fn start(office: &mut Office, id: CallId, from: String, to: String) -
             .unwrap_or_default(),
     };
     let mut call = Call::new(office, id, Direction::Internal, session);
-    call.to = to.clone();
+    call.to = to;
     call.from_name = office
         .directory
         .extensions
@@ -43,7 +43,6 @@ pub(crate) fn start(office: &mut Office, id: CallId, from: String, to: String) -
         Ok(branches) => {
             call.activity = Activity::Originate {
                 branches: Vec::new(),
-                to,
             };
             call.arm(office, RING);
             for branch in branches {
@@ -63,7 +62,7 @@ pub(crate) fn start(office: &mut Office, id: CallId, from: String, to: String) -
 
 /// The first party answered: it is the subject, and the dialplan starts.
 pub(crate) fn answered(office: &mut Office, call: &mut Call, index: usize) {
-    let Activity::Originate { branches, .. } = &mut call.activity else {
+    let Activity::Originate { branches } = &mut call.activity else {
         return;
     };
     branches.retain(|branch| *branch != index);
@@ -82,7 +81,7 @@ pub(crate) fn answered(office: &mut Office, call: &mut Call, index: usize) {
 
 /// One of the first party's phones refused.
 pub(crate) fn refused(office: &mut Office, call: &mut Call, code: u16) {
-    let Activity::Originate { branches, .. } = &call.activity else {
+    let Activity::Originate { branches } = &call.activity else {
         return;
     };
     if branches.is_empty() {
