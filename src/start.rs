@@ -37,13 +37,7 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
     let (net_events, net_queue) = mpsc::channel(QUEUE);
     let transports = net::Transports::bind(&config.listeners(), tls(config)?, net_events).await?;
     let listener = listen_http(config).await?;
-    let admin_key = std::env::var("OFFHOOK_ADMIN_KEY").ok();
-    let admin_key = admin_key.filter(|key| !key.is_empty());
-    let new_key = match admin_key {
-        Some(_) => None,
-        None => store.first_admin_key().await?,
-    };
-
+    let (admin_key, new_key) = keys(&store).await?;
     let (events, queue) = mpsc::channel(QUEUE);
     let (media_events, media_queue) = mpsc::channel(QUEUE);
     let live = Arc::new(Live::new());
@@ -90,6 +84,15 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         _watch: watch,
         _lock: lock,
     })
+}
+
+/// The administrator's key of this run, when the environment gives one; else the one just made, on a first start.
+async fn keys(store: &Store) -> Result<(Option<String>, Option<String>), StartError> {
+    let given = std::env::var("OFFHOOK_ADMIN_KEY").ok();
+    match given.filter(|key| !key.is_empty()) {
+        Some(key) => Ok((Some(key), None)),
+        None => Ok((None, store.first_admin_key().await?)),
+    }
 }
 
 async fn listen_http(config: &Config) -> Result<tokio::net::TcpListener, StartError> {
