@@ -55,7 +55,6 @@ struct Dialog {
     local: String,
     remote: String,
     target: String,
-    caller: bool,
 }
 
 pub(crate) fn header(text: &str, name: &str) -> String {
@@ -131,8 +130,7 @@ impl Phone {
         method: &str,
         uri: &str,
         branch: &str,
-        body: &str,
-        extra: &str,
+        (extra, body): (&str, &str),
     ) -> String {
         let d = &self.dialog;
         let kind = if body.is_empty() {
@@ -164,7 +162,6 @@ impl Phone {
             ),
             remote: format!("<sip:{user}@pbx>"),
             target: String::new(),
-            caller: true,
         };
         self.cseq += 1;
     }
@@ -174,7 +171,7 @@ impl Phone {
         self.start(&self.number.clone());
         self.secret = Some(("REGISTER".into(), "sip:pbx".into()));
         let branch = self.next();
-        let text = self.request("REGISTER", "sip:pbx", &branch, "", "Expires: 3600\r\n");
+        let text = self.request("REGISTER", "sip:pbx", &branch, ("Expires: 3600\r\n", ""));
         self.send(now, &branch, text);
     }
 
@@ -185,14 +182,14 @@ impl Phone {
         self.secret = Some(("INVITE".into(), uri.clone()));
         let (branch, sdp) = (self.next(), self.sdp());
         self.invite = branch.clone();
-        let text = self.request("INVITE", &uri, &branch, &sdp, "");
+        let text = self.request("INVITE", &uri, &branch, ("", &sdp));
         self.send(now, &branch, text);
     }
 
     pub(crate) fn cancels(&mut self, now: Instant) {
         let branch = self.invite.clone();
         let (_, uri) = self.secret.clone().unwrap_or_default();
-        let text = self.request("CANCEL", &uri, &branch, "", "");
+        let text = self.request("CANCEL", &uri, &branch, ("", ""));
         self.send(now, &format!("cancel{branch}"), text);
     }
 
@@ -203,7 +200,7 @@ impl Phone {
         self.state = State::Over(200);
         self.cseq += 1;
         let (branch, target) = (self.next(), self.dialog.target.clone());
-        let text = self.request("BYE", &target, &branch, "", "");
+        let text = self.request("BYE", &target, &branch, ("", ""));
         self.send(now, &branch, text);
     }
 
@@ -305,7 +302,7 @@ impl Phone {
         if method == "INVITE" {
             self.invite = branch.clone();
         }
-        let text = self.request(&method, &uri, &branch, &body, &proof);
+        let text = self.request(&method, &uri, &branch, (&proof, &body));
         self.send(now, &branch, text);
     }
 
@@ -387,7 +384,6 @@ impl Phone {
             local,
             remote: header(text, "From"),
             target: header(text, "Contact").trim_matches(['<', '>']).to_owned(),
-            caller: false,
         };
         self.cseq = 1;
         self.answers.insert(key, ringing.clone());
