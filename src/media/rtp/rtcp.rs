@@ -2,7 +2,7 @@
 //!
 //! Read: SR, RR, the CNAME of an SDES, BYE; other packets are stepped over. Nothing allocates: reading is lazy over the bytes.
 
-/// Bytes enough for any report of [`write`] or [`write_bye`], with the longest CNAME.
+/// Bytes enough for any report of [`write()`] or [`write_bye`], with the longest CNAME.
 pub const MAX_REPORT: usize = 352;
 
 const SENDER_REPORT: u8 = 200;
@@ -246,7 +246,7 @@ pub fn write(report: &Report<'_>, out: &mut [u8]) -> usize {
     writer.compound(report).map_or(0, |()| writer.at)
 }
 
-/// As [`write`], with a BYE at the end: the last packet of a stream (RFC 3550 §6.6).
+/// As [`write()`], with a BYE at the end: the last packet of a stream (RFC 3550 §6.6).
 pub fn write_bye(report: &Report<'_>, out: &mut [u8]) -> usize {
     let mut writer = Writer { out, at: 0 };
     writer
