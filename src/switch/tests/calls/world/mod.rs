@@ -46,6 +46,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(numbers: &[&str], seed: u64) -> World {
+        World::with_trunks(numbers, &[], seed)
+    }
+
+    /// Address trunks `trunks` at 10.1.0.1 and on, each with a provider's phone of the trunk's name.
+    pub(crate) fn with_trunks(numbers: &[&str], trunks: &[&str], seed: u64) -> World {
         let start = Instant::now();
         let config = Config {
             realm: "offhook".into(),
@@ -85,13 +90,24 @@ impl World {
             max_contacts: 3,
             allow_weak_password: false,
         };
-        let directory = Directory::new(numbers.iter().map(extension).collect(), Vec::new());
+        let directory = Directory::new(
+            numbers.iter().map(extension).collect(),
+            trunks
+                .iter()
+                .enumerate()
+                .map(|(i, name)| (trunk(name, i), None))
+                .collect(),
+        );
         world.give(Event::Directory(Arc::new(directory)));
         for (i, number) in numbers.iter().enumerate() {
             let address = SocketAddr::from(([10, 0, (i / 200) as u8, (i % 200) as u8 + 1], 5060));
             let mut phone = Phone::new(number, address);
             phone.registers(world.now);
             world.phones.insert(address, phone);
+        }
+        for (i, name) in trunks.iter().enumerate() {
+            let address = SocketAddr::new(provider(i), 5060);
+            world.phones.insert(address, Phone::new(name, address));
         }
         world.passes(2_000);
         world
@@ -186,10 +202,15 @@ impl World {
                 }
                 Command::Record(record) => self.records.push(*record),
                 Command::Notice(notice) => self.log.push(format!("{notice:?}")),
-                Command::Resolve { query, .. } => events.push(Event::Resolved {
-                    query,
-                    flows: Vec::new(),
-                }),
+                Command::Resolve { query, host, .. } => {
+                    let found = host
+                        .parse()
+                        .map(|ip| World::flow(SocketAddr::new(ip, 5060)));
+                    events.push(Event::Resolved {
+                        query,
+                        flows: found.into_iter().collect(),
+                    });
+                }
                 Command::Media(_)
                 | Command::KeepRegistration(_)
                 | Command::DropRegistration { .. } => {}
@@ -257,6 +278,24 @@ impl World {
 
     pub(crate) fn elapsed(&self) -> Duration {
         self.now.duration_since(self.start)
+    }
+}
+
+fn provider(index: usize) -> std::net::IpAddr {
+    std::net::IpAddr::from([10, 1, 0, index as u8 + 1])
+}
+
+fn trunk(name: &str, index: usize) -> directory::Trunk {
+    directory::Trunk {
+        name: name.to_owned(),
+        host: provider(index).to_string(),
+        port: None,
+        transport: directory::TrunkTransport::Udp,
+        auth: directory::TrunkAuth::Address,
+        username: None,
+        codecs: vec![Codec::Pcmu],
+        numbers: BTreeMap::new(),
+        match_port: false,
     }
 }
 

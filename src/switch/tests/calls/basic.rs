@@ -1,11 +1,9 @@
 //! Stories of calls in virtual time: what a user would see.
 
-mod world;
-
+use crate::world::World;
+use crate::world::phone::{Manner, State};
 use directory::Ending;
 use switch::{Event, Sizes};
-use world::World;
-use world::phone::{Manner, State};
 
 const EMPTY: Sizes = Sizes {
     calls: 0,

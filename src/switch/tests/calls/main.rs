@@ -1,0 +1,5 @@
+//! Stories of calls in virtual time, told by phones that write their own SIP.
+
+mod basic;
+mod emergency;
+mod world;
