@@ -25,6 +25,8 @@ const SPOOLED_AT_ONCE: usize = 256;
 const BINDINGS: usize = 65_536;
 /// Most bindings in one transaction.
 const BINDINGS_AT_ONCE: usize = 500;
+/// After a batch: what comes meanwhile shares the next transaction, which costs as much as a single record's.
+const GATHER: Duration = Duration::from_millis(100);
 /// Between attempts while the database is away: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
@@ -228,7 +230,8 @@ impl Shared {
                 }
                 Sent::Nothing if finishing => return,
                 Sent::Nothing => self.work.notified().await,
-                Sent::Some => {}
+                Sent::Some if finishing => {}
+                Sent::Some => self.rest(GATHER).await,
             }
             if let Some(since) = failing_since.take() {
                 tracing::info!(
