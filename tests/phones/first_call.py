@@ -1,37 +1,12 @@
 #!/usr/bin/env python3
 """The first call, with real phones: baresip registers over UDP, TCP and TLS, calls through the built PBX, and the
 tone of either side is measured at the other. `first_call.py PATH-TO-OFFHOOK [case ...]` runs all cases or those named."""
-import os
 import signal
 import subprocess
-import sys
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from phonekit import BaresipPhone, audio  # noqa: E402
-from server import Server  # noqa: E402
-
-TONES = {"101": 440, "102": 620}
-NAMES = {"pcmu": "PCMU", "pcma": "PCMA", "g722": "G722", "opus": "opus"}
-
-
-def phone(server, number, transport="udp", codec="pcmu", **options):
-    options = {"tone": TONES[number], "password": f"secret-of-{number}-ok", **options}
-    return BaresipPhone(number, server=server.address(transport), transport=transport, codecs=(codec,), **options)
-
-
-def heard(recording, frequency, start=1.0, end=9.0, least=-30.0):
-    """The tone is there without gaps or jumps, and nothing else above -45 dBFS."""
-    rate, samples = audio.read_wav(recording)[:2]
-    samples = samples[int(start * rate):int(end * rate)]
-    assert len(samples) > rate, f"{recording}: only {len(samples) / rate:.1f} s were recorded"
-    level = audio.tone_level(samples, rate, frequency)
-    assert level > least, f"{recording}: {frequency} Hz at {level:.1f} dBFS only"
-    holes = audio.gaps(samples, rate, min_ms=60)
-    assert not holes, f"{recording}: gaps {holes}"
-    jumps = audio.phase_jumps(samples, rate, frequency)
-    assert not jumps, f"{recording}: phase jumps {jumps[:5]}"
-    return level
+from desk import NAMES, heard, phone, run
+from server import Server
 
 
 def a_call(server, records, transport, codec_a, codec_b, seconds=10):
@@ -174,16 +149,5 @@ def endings(binary):
             b.close()
 
 
-CASES = [calls, refusals, echo, endings]
-
-
-def main():
-    binary, names = sys.argv[1], sys.argv[2:]
-    for case in CASES:
-        if not names or case.__name__ in names:
-            for line in case(binary):
-                print(f"ok  {line}", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    run([calls, refusals, echo, endings])
