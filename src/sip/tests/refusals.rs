@@ -2,7 +2,7 @@
 
 mod wire;
 
-use sip::{Config, HeaderId, Transport};
+use sip::{Config, HeaderId, Output, Transport};
 use wire::{SDP, Wire, inside, invite, request};
 
 const US: &str = "<sip:200@192.0.2.1>";
@@ -51,6 +51,33 @@ fn each_fault_has_its_status() {
     for (text, status) in cases {
         assert_eq!(refused(&text, "").status(), Some(status), "{text}");
     }
+}
+
+/// RFC 4475 §3.1.2.1 and §3.1.2.16: the answer goes back to the source, with the Via as it came.
+#[test]
+fn a_via_that_cannot_be_read_is_answered_all_the_same() {
+    let good = invite("z9hG4bKa", 1);
+    let cases = [
+        (good.replace(";rport", ";;,;,,"), "SIP/2.0 400 "),
+        (good.replace("SIP/2.0", "SIP/7.0"), "SIP/2.0 505 "),
+    ];
+    for (text, start) in cases {
+        let mut w = Wire::new();
+        let whole = format!("{}\r\n\r\n", text.trim().replace('\n', "\r\n"));
+        let via = whole.lines().find(|l| l.starts_with("Via")).unwrap();
+        w.endpoint.receive(w.now, w.flow, whole.clone().into());
+        let Some(Output::Send { flow, bytes }) = w.endpoint.poll() else {
+            panic!("{text} is not answered");
+        };
+        let answer = String::from_utf8(bytes.to_vec()).unwrap();
+        assert_eq!(flow, w.flow);
+        assert!(answer.starts_with(start) && answer.lines().any(|l| l == via));
+        assert!(w.endpoint.is_idle());
+    }
+    let mut w = Wire::new();
+    let via = good.lines().find(|l| l.starts_with("Via")).unwrap();
+    w.hears(&good.replace(&format!("{via}\n"), ""), SDP);
+    assert!(w.lines().is_empty(), "without any Via there is no response");
 }
 
 #[test]

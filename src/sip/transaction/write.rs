@@ -65,7 +65,10 @@ impl Layer {
         status: u16,
         headers: &[(&str, String)],
     ) {
-        if matches!(request.method(), Method::Ack) || request.via().is_none() {
+        // RFC 3261 §8.2.6.2 copies the Via as it is. An unreadable one hides no way back, for the answer goes where
+        // the request came from (RFC 4475 §3.1.2.1 and §3.1.2.16 want it answered); without any there is no response.
+        let vias = request.raw(HeaderId::Via).count();
+        if matches!(request.method(), Method::Ack) || vias == 0 {
             return;
         }
         let tag = self.tag_for(request);
