@@ -108,7 +108,8 @@ pub(crate) fn check_offer(call: &mut Call) -> Result<(), MediaTrouble> {
         return Ok(());
     }
     let local = media::LocalMedia {
-        address: std::net::SocketAddr::from(([127, 0, 0, 1], 9)),
+        // Nothing is bound yet, but the family decides whether an IPv4 or an IPv6 offer can be met.
+        address: std::net::SocketAddr::new(leg.local_ip(), 9),
         codecs: leg.codecs.clone(),
         session: 1,
         version: 1,

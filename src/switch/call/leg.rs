@@ -83,6 +83,12 @@ impl Leg {
         self.state != LegState::Ended
     }
 
+    /// Where the party reached us: its media goes there too.
+    pub(crate) fn local_ip(&self) -> IpAddr {
+        self.flow
+            .map_or(IpAddr::from([127, 0, 0, 1]), |flow| flow.local.ip())
+    }
+
     /// What we say of ourselves in the next SDP on this leg; takes a port when it has none.
     pub(crate) fn local(
         &mut self,
@@ -94,9 +100,7 @@ impl Leg {
             None => office.ports.take(office.now).ok_or(MediaTrouble::NoPort)?,
         };
         self.port = Some(port);
-        let ip = self
-            .flow
-            .map_or(IpAddr::from([127, 0, 0, 1]), |flow| flow.local.ip());
+        let ip = self.local_ip();
         let shown = office
             .config
             .external_media

@@ -35,6 +35,28 @@ fn a_call_is_answered_talked_and_hung_up() {
 }
 
 #[test]
+fn each_phone_is_offered_its_own_kind_of_address() {
+    for (from, to) in [("601", "602"), ("601", "101"), ("101", "601")] {
+        let mut world = World::new(&["101", "601", "602"], 8);
+        world.dials(from, to);
+        world.passes(1_000);
+        for number in [from, to] {
+            let phone = world.phone(number);
+            assert_eq!(phone.state, State::Up, "{from} calls {to}");
+            let own = if number.starts_with('6') {
+                "c=IN IP6 2001:db8::9"
+            } else {
+                "c=IN IP4 10.9.9.9"
+            };
+            assert_eq!(phone.connections, [own], "{from} calls {to}");
+        }
+        let now = world.now;
+        world.phone(from).hangs_up(now);
+        assert_eq!(world.is_silent(), EMPTY);
+    }
+}
+
+#[test]
 fn the_callee_hangs_up() {
     let mut world = World::new(&["101", "102"], 2);
     world.dials("101", "102");

@@ -100,7 +100,7 @@ impl World {
         );
         world.give(Event::Directory(Arc::new(directory)));
         for (i, number) in numbers.iter().enumerate() {
-            let address = SocketAddr::from(([10, 0, (i / 200) as u8, (i % 200) as u8 + 1], 5060));
+            let address = home(number, i);
             let mut phone = Phone::new(number, address);
             phone.registers(world.now);
             world.phones.insert(address, phone);
@@ -158,9 +158,14 @@ impl World {
     }
 
     fn flow(address: SocketAddr) -> Flow {
+        let local = if address.is_ipv4() {
+            "10.9.9.9:5060"
+        } else {
+            "[2001:db8::9]:5060"
+        };
         Flow {
             transport: Transport::Udp,
-            local: SocketAddr::from(([10, 9, 9, 9], 5060)),
+            local: local.parse().expect("an address"),
             remote: address,
             id: 0,
         }
@@ -279,6 +284,16 @@ impl World {
     pub(crate) fn elapsed(&self) -> Duration {
         self.now.duration_since(self.start)
     }
+}
+
+/// Where a phone lives: on IPv6 when its number begins with a 6.
+fn home(number: &str, index: usize) -> SocketAddr {
+    let (high, low) = ((index / 200) as u8, (index % 200) as u8 + 1);
+    if number.starts_with('6') {
+        let host = u16::from_be_bytes([high, low]);
+        return SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 1, host], 5060));
+    }
+    SocketAddr::from(([10, 0, high, low], 5060))
 }
 
 fn provider(index: usize) -> std::net::IpAddr {

@@ -40,6 +40,8 @@ pub(crate) struct Phone {
     /// What it wants sent.
     pub(crate) out: Vec<String>,
     pub(crate) heard: Vec<String>,
+    /// The connection lines of the SDP it was sent.
+    pub(crate) connections: Vec<String>,
     repeats: BTreeMap<String, Repeat>,
     answers: BTreeMap<String, String>,
     count: u32,
@@ -91,6 +93,7 @@ impl Phone {
             vanished: false,
             out: Vec::new(),
             heard: Vec::new(),
+            connections: Vec::new(),
             repeats: BTreeMap::new(),
             answers: BTreeMap::new(),
             count: 0,
@@ -102,8 +105,9 @@ impl Phone {
     }
 
     fn sdp(&self) -> String {
+        let family = if self.address.is_ipv4() { "IP4" } else { "IP6" };
         format!(
-            "v=0\r\no=- 1 1 IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8\r\n",
+            "v=0\r\no=- 1 1 IN {family} {0}\r\ns=-\r\nc=IN {family} {0}\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8\r\n",
             self.address.ip()
         )
     }
@@ -211,6 +215,8 @@ impl Phone {
         }
         self.heard
             .push(text.lines().next().unwrap_or_default().to_owned());
+        let connections = text.lines().filter(|l| l.starts_with("c="));
+        self.connections.extend(connections.map(str::to_owned));
         match status(text) {
             Some(code) => self.response(now, code, text),
             None => self.asked(now, text),
