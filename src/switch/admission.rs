@@ -87,7 +87,7 @@ fn only_md5(request: &Message) -> bool {
         || agent.starts_with("baresip v2.")
 }
 
-/// A new INVITE: becomes a call, or is refused on the spot.
+/// A new INVITE: becomes a call, to be let in by [`begin`], or is refused on the spot.
 pub(crate) fn invite(
     office: &mut Office,
     calls: usize,
@@ -134,17 +134,25 @@ pub(crate) fn invite(
         leg.offered = request.body().to_vec();
     }
     office.dialogs.insert(dialog, (id, 0));
-    call.announce(office);
-    if let Err(trouble) = answer::check_offer(&mut call) {
-        end::end(
-            office,
-            &mut call,
-            Verdict::refused(trouble.code(), trouble.why()),
-        );
-    } else {
-        enter(office, &mut call);
-    }
     Some(call)
+}
+
+/// Lets a new call of [`invite`] in, unless its offer is of no use.
+pub(crate) fn begin(office: &mut Office, call: &mut Call) {
+    call.announce(office);
+    #[cfg(debug_assertions)]
+    assert!(
+        office.panic_on.as_ref() != Some(&call.dialed),
+        "forced on arrival"
+    );
+    match answer::check_offer(call) {
+        Ok(()) => enter(office, call),
+        Err(trouble) => end::end(
+            office,
+            call,
+            Verdict::refused(trouble.code(), trouble.why()),
+        ),
+    }
 }
 
 /// Starts what the host's rule says: an emergency call, or the script at its entry point.

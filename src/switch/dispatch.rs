@@ -63,10 +63,11 @@ impl Switch {
         }
     }
 
-    fn adopt(&mut self, call: Call) {
+    /// Takes a new call in, then lets it begin: if that panics, there is a call to end.
+    fn adopt(&mut self, call: Call, begin: impl FnOnce(&mut Office, &mut Call)) {
         let id = call.id;
         self.calls.insert(id, call);
-        self.settle(id);
+        self.with(id, begin);
     }
 
     /// Moves what the SIP endpoint has to say.
@@ -89,11 +90,12 @@ impl Switch {
                 flow,
             } => {
                 let calls = self.calls.len();
-                if let Some(call) =
-                    admission::invite(&mut self.office, calls, dialog, &request, flow)
-                {
-                    self.adopt(call);
+                self.arriving = Some(dialog);
+                let call = admission::invite(&mut self.office, calls, dialog, &request, flow);
+                if let Some(call) = call {
+                    self.adopt(call, admission::begin);
                 }
+                self.arriving = None;
             }
             SipEvent::Request {
                 transaction,
@@ -273,8 +275,8 @@ impl Switch {
                 "an originated call was refused: too many calls, or stopping",
             );
         }
-        let call = originate::start(&mut self.office, id, from, to);
-        self.adopt(call);
+        let call = originate::new(&mut self.office, id, from, to);
+        self.adopt(call, originate::start);
     }
 
     fn stop(&mut self) {
@@ -325,6 +327,14 @@ fn left(office: &mut Office, call: &mut Call, index: usize) {
 }
 
 fn hang_up(office: &mut Office, call: &mut Call) {
+    #[cfg(debug_assertions)]
+    assert!(
+        office
+            .panic_on
+            .as_ref()
+            .is_none_or(|n| call.dialed == *n || !call.dialed.starts_with(n)),
+        "forced by the administrator"
+    );
     let verdict = if call.is_up() {
         Verdict::completed("hung up by the administrator")
     } else {

@@ -26,6 +26,7 @@ pub use config::Config;
 pub use event::{CallId, Event, QueryId, UnknownCall};
 pub use notice::{CallState, LiveCall, Notice, TrunkState};
 use office::Office;
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -41,6 +42,8 @@ pub struct Switch {
     calls: BTreeMap<CallId, Call>,
     /// The call that is being handled: the one to tear down when that panics.
     current: Option<CallId>,
+    /// The dialog of an INVITE that is no call yet: the one to refuse when that panics.
+    arriving: Option<sip::DialogId>,
     stopped_told: bool,
 }
 
@@ -61,8 +64,16 @@ impl Switch {
             office: Office::new(config),
             calls: BTreeMap::new(),
             current: None,
+            arriving: None,
             stopped_told: false,
         }
+    }
+
+    /// For tests of what a panic does to other calls: one that dials `number` panics on its arrival, one that
+    /// dials `number` and more digits panics when an administrator hangs it up. A release build has no such door.
+    #[cfg(debug_assertions)]
+    pub fn panic_on(&mut self, number: String) {
+        self.office.panic_on = Some(number);
     }
 
     /// Takes in one event.
@@ -111,29 +122,51 @@ impl Switch {
 
     /// Runs `work`; a panic ends the call it was about, and that call alone.
     fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
-        self.current = None;
-        let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) else {
-            return self.tell_stopped();
-        };
-        let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-        let what = text
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_default();
-        let call = self.current.take();
-        self.office.tell(Notice::Panicked { call, what });
-        let Some(id) = call else { return };
-        let torn = catch_unwind(AssertUnwindSafe(|| self.tear_down(id)));
-        if torn.is_err() {
-            self.calls.remove(&id);
+        (self.current, self.arriving) = (None, None);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) {
+            self.recover(&*panic);
         }
+        self.tell_stopped();
+    }
+
+    fn recover(&mut self, panic: &(dyn Any + Send)) {
+        let (call, arriving) = (self.current.take(), self.arriving.take());
+        let text = panic.downcast_ref::<&str>().copied();
+        let what = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let what = what.unwrap_or_default().to_owned();
+        self.office.tell(Notice::Panicked { call, what });
+        let torn = catch_unwind(AssertUnwindSafe(|| match (call, arriving) {
+            (Some(id), _) => self.tear_down(id),
+            (None, Some(dialog)) => self.office.sip.refuse(self.office.now, dialog, 500, &[]),
+            (None, None) => {}
+        }));
+        if torn.is_err()
+            && let Some(id) = call
+        {
+            self.abandon(id);
+        }
+        // What the endpoint had to say of other calls was still waiting. Each turn takes at least one of it.
+        self.guarded(Self::pump);
     }
 
     fn tear_down(&mut self, id: CallId) {
         if let Some(call) = self.calls.get_mut(&id) {
-            let verdict = cause::Verdict::refused(500, "an internal error ended the call");
-            call::end::end(&mut self.office, call, verdict);
+            call::end::tear_down(&mut self.office, call);
         }
-        self.pump();
+    }
+
+    /// A call that cannot even be torn down: its parties are hung up and its record is written, as far as that goes.
+    fn abandon(&mut self, id: CallId) {
+        let Some(mut call) = self.calls.remove(&id) else {
+            return;
+        };
+        let office = &mut self.office;
+        for dialog in call.legs.iter().filter_map(|leg| leg.dialog) {
+            let _broken = catch_unwind(AssertUnwindSafe(|| {
+                office.sip.bye(office.now, dialog, None);
+            }));
+        }
+        let _broken = catch_unwind(AssertUnwindSafe(|| call::end::record(office, &mut call)));
     }
 
     /// Says once that a stop is complete.

@@ -41,6 +41,9 @@ pub(crate) struct Office {
     pub(crate) lines: HashMap<u64, CallId>,
     pub(crate) queries: HashMap<QueryId, Query>,
     pub(crate) stopping: bool,
+    /// See [`crate::Switch::panic_on`].
+    #[cfg(debug_assertions)]
+    pub(crate) panic_on: Option<String>,
     next_query: u64,
     next_line: u64,
     next_call: u64,
@@ -72,6 +75,8 @@ impl Office {
             lines: HashMap::new(),
             queries: HashMap::new(),
             stopping: false,
+            #[cfg(debug_assertions)]
+            panic_on: None,
             next_query: 0,
             next_line: 0,
             next_call: 0,

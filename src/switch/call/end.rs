@@ -38,6 +38,14 @@ pub(crate) fn end(office: &mut Office, call: &mut Call, verdict: Verdict) {
     office.arm(REPORT, Timer::Report(call.id));
 }
 
+/// Ends a call whose handling panicked.
+pub(crate) fn tear_down(office: &mut Office, call: &mut Call) {
+    let verdict = Verdict::refused(500, "an internal error ended the call");
+    end(office, call, verdict);
+    // The panic may have come out of `end` itself, before this was done.
+    office.arm(REPORT, Timer::Report(call.id));
+}
+
 /// Hangs up leg `index` in whatever way its state wants and closes its stream. `code`: the final status
 /// for an unanswered caller.
 pub(crate) fn drop_leg(office: &mut Office, call: &mut Call, index: usize, code: Option<u16>) {

@@ -12,8 +12,8 @@ use std::time::Duration;
 /// How long the first party is rung.
 const RING: Duration = Duration::from_secs(30);
 
-/// Starts it. When the first party has no phone it has ended already.
-pub(crate) fn start(office: &mut Office, id: CallId, from: String, to: String) -> Call {
+/// The call, before anybody is rung.
+pub(crate) fn new(office: &mut Office, id: CallId, from: String, to: String) -> Call {
     let session = SessionInfo {
         id: id.to_string(),
         from: from.clone(),
@@ -38,26 +38,28 @@ pub(crate) fn start(office: &mut Office, id: CallId, from: String, to: String) -
         .get(&from)
         .map(|e| e.name.clone())
         .unwrap_or_default();
+    call
+}
+
+/// Rings the first party; without a phone of it the call has ended.
+pub(crate) fn start(office: &mut Office, call: &mut Call) {
     call.announce(office);
-    match target::branches(office, &call, &TargetSpec::Extension(from)) {
+    let first = TargetSpec::Extension(call.session.from.clone());
+    match target::branches(office, call, &first) {
         Ok(branches) => {
             call.activity = Activity::Originate {
                 branches: Vec::new(),
             };
             call.arm(office, RING);
             for branch in branches {
-                dial::add(office, &mut call, branch);
+                dial::add(office, call, branch);
             }
         }
         Err(code) => {
-            end::end(
-                office,
-                &mut call,
-                Verdict::refused(code, "the first party is not registered"),
-            );
+            let verdict = Verdict::refused(code, "the first party is not registered");
+            end::end(office, call, verdict);
         }
     }
-    call
 }
 
 /// The first party answered: it is the subject, and the dialplan starts.

@@ -2,4 +2,6 @@
 
 mod basic;
 mod emergency;
+#[cfg(debug_assertions)]
+mod panic;
 mod world;
