@@ -58,7 +58,7 @@ pub struct StreamStats {
     pub jitter_ms: f64,
     /// Round trip from the party's last receiver report.
     pub rtt_ms: Option<f64>,
-    /// Share (0 to 1) of the packets the party expected of us that it says never came; ours lost before us included.
+    /// Share (0 to 1) of the packets we sent that the party says never came; those lost before us do not count.
     pub remote_loss: Option<f64>,
     /// Where the party's RTP came from.
     pub remote: Option<SocketAddr>,

@@ -77,8 +77,11 @@ impl Reports {
             return;
         };
         self.round_trip = stats::round_trip(wall.0, &block).or(self.round_trip);
-        let lost = f64::from(block.cumulative_lost.max(0));
-        self.remote_loss = Some((lost / sender.numbers().max(1) as f64).min(1.0));
+        // The party counts gaps in our numbers, also those that we passed on: what was lost before us is not its line's.
+        let passed_on = sender.numbers().saturating_sub(sender.packets());
+        let lost = u64::try_from(block.cumulative_lost).unwrap_or(0);
+        let lost = lost.saturating_sub(passed_on) as f64;
+        self.remote_loss = Some((lost / sender.packets().max(1) as f64).min(1.0));
     }
 
     pub(crate) fn due(&self, now: Instant) -> bool {

@@ -753,6 +753,36 @@ fn the_partys_reports_tell_round_trip_and_loss() {
     assert_eq!(stats.foreign_packets, 1);
 }
 
+#[test]
+fn what_was_lost_before_us_is_not_the_partys_loss() {
+    for (told, share) in [(50, 0.0), (50 + 45, 0.1)] {
+        let mut world = World::joined(Codec::Pcmu, Codec::Opus);
+        reported(&mut world);
+        let block = rtcp::ReportBlock {
+            ssrc: world.rtp_to(B)[0].header().ssrc,
+            cumulative_lost: told,
+            ..rtcp::ReportBlock::default()
+        };
+        let report = rtcp::Report {
+            ssrc: 0xb,
+            sender: None,
+            block: Some(block),
+            cname: "phone",
+        };
+        let mut bytes = [0; rtcp::MAX_REPORT];
+        let length = rtcp::write(&report, &mut bytes);
+        world.rtcp(B, "10.0.0.2:5001", &bytes[..length]);
+        world.command(Command::Close { stream: B });
+        let Some(Event::Closed { stats, .. }) = world.events.pop() else {
+            panic!()
+        };
+        assert!(
+            (stats.remote_loss.unwrap() - share).abs() < 0.01,
+            "{stats:?}"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn no_packet_panics(

@@ -177,11 +177,7 @@ pub(crate) fn record(office: &mut Office, call: &mut Call) {
 
 fn leg_record(call: &Call, leg: &Leg, index: usize) -> LegRecord {
     let stats = leg.stats.clone().unwrap_or_default();
-    let lost = if stats.expected_in == 0 {
-        0.0
-    } else {
-        stats.lost_in as f64 * 100.0 / stats.expected_in as f64
-    };
+    let lost_in = stats.lost_in as f64 / stats.expected_in.max(1) as f64;
     LegRecord {
         id: format!(
             "leg_{}_{index}",
@@ -196,10 +192,24 @@ fn leg_record(call: &Call, leg: &Leg, index: usize) -> LegRecord {
         codec: leg.negotiated.as_ref().map(|n| n.codec.name().to_owned()),
         packets_in: stats.packets_in,
         packets_out: stats.packets_out,
-        loss_in: (lost * 100.0).round() / 100.0,
+        loss_in: per_cent(lost_in),
         jitter_ms: (stats.jitter_ms * 100.0).round() / 100.0,
         rtt_ms: stats.rtt_ms,
-        loss_out: stats.remote_loss,
+        loss_out: stats.remote_loss.map(per_cent),
         diagnosis: leg.diagnosis.clone(),
+    }
+}
+
+/// A share (0 to 1) in per cent, to two decimals.
+fn per_cent(share: f64) -> f64 {
+    (share * 10_000.0).round() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn shares_are_told_in_per_cent() {
+        let told = [0.0, 0.05, 1.0 / 3.0, 1.0].map(super::per_cent);
+        assert_eq!(told, [0.0, 5.0, 33.33, 100.0]);
     }
 }
