@@ -11,7 +11,8 @@ NAMES = {"pcmu": "PCMU", "pcma": "PCMA", "g722": "G722", "opus": "opus"}
 
 def phone(server, number, transport="udp", codec="pcmu", **options):
     options = {"tone": TONES[number], "password": f"secret-of-{number}-ok", **options}
-    return BaresipPhone(number, server=server.address(transport), transport=transport, codecs=(codec,), **options)
+    address = server.address(transport, options.get("host"))
+    return BaresipPhone(number, server=address, transport=transport, codecs=(codec,), **options)
 
 
 def heard(recording, frequency, start=1.0, end=9.0, least=-30.0):

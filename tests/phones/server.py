@@ -42,8 +42,10 @@ class Server:
             self.until(lambda: self.get("/system/health")["status"] == "ok", 20, "the PBX to start")
         return self
 
-    def address(self, transport="udp"):
-        return f"{self.host}:{self.tls if transport == 'tls' else self.sip}"
+    def address(self, transport="udp", host=None):
+        """Where a phone on `host` reaches the PBX: at its own loopback address, IPv4 or IPv6."""
+        host = "[::1]" if host and ":" in host else self.host
+        return f"{host}:{self.tls if transport == 'tls' else self.sip}"
 
     def call(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
