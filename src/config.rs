@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 /// The commented example: every key with its default.
@@ -148,6 +148,13 @@ impl Default for Sip {
     }
 }
 
+impl Sip {
+    /// For a machine whose kernel has no IPv6.
+    fn leave_out_ipv6(&mut self) {
+        self.listen.retain(|listen| !listen.contains("://["));
+    }
+}
+
 impl Default for Rtp {
     fn default() -> Self {
         Self {
@@ -208,7 +215,10 @@ impl Config {
             None => toml::Table::new(),
         };
         overlay(&mut table, environment)?;
-        let config: Config =
+        let listen_given = table
+            .get("sip")
+            .is_some_and(|sip| sip.get("listen").is_some());
+        let mut config: Config =
             toml::Value::Table(table)
                 .try_into()
                 .map_err(|e: toml::de::Error| {
@@ -218,6 +228,10 @@ impl Config {
                         "the keys and their types are in offhook.example.toml",
                     )]
                 })?;
+        // A list that was written is taken at its word; the default is to work on every machine.
+        if !listen_given && UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_err() {
+            config.sip.leave_out_ipv6();
+        }
         let faults = config.faults();
         if faults.is_empty() {
             Ok(config)
@@ -421,6 +435,20 @@ mod tests {
         let config = Config::load(None, &BTreeMap::new()).expect("the defaults are right");
         assert_eq!(config.listeners().len(), 6);
         assert_eq!(config.database_url(), "sqlite:./data/offhook.db");
+    }
+
+    #[test]
+    fn without_ipv6_the_ipv4_listeners_remain() {
+        let mut sip = Sip::default();
+        sip.leave_out_ipv6();
+        assert_eq!(
+            sip.listen,
+            [
+                "udp://0.0.0.0:5060",
+                "tcp://0.0.0.0:5060",
+                "tls://0.0.0.0:5061"
+            ]
+        );
     }
 
     #[test]
