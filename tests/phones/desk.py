@@ -3,10 +3,11 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from phonekit import BaresipPhone, audio  # noqa: E402
+from phonekit import BaresipPhone, audio, util  # noqa: E402
 
-TONES = {"101": 440, "102": 620}
+TONES = {"101": 440, "102": 620, "103": 880}
 NAMES = {"pcmu": "PCMU", "pcma": "PCMA", "g722": "G722", "opus": "opus"}
+RATES = {"pcmu": 8000, "pcma": 8000, "g722": 16000, "opus": 48000}
 
 
 def phone(server, number, transport="udp", codec="pcmu", **options):
@@ -27,6 +28,46 @@ def heard(recording, frequency, start=1.0, end=9.0, least=-30.0):
     jumps = audio.phase_jumps(samples, rate, frequency)
     assert not jumps, f"{recording}: phase jumps {jumps[:5]}"
     return level
+
+
+def own_rtp_ports():
+    """Settings for `Server` that keep its RTP apart from that of phones and of another PBX on this machine."""
+    base = util.free_ports(60, low=29000, high=32700, udp_only=True)
+    return {"OFFHOOK_RTP__PORT_MIN": str(base), "OFFHOOK_RTP__PORT_MAX": str(base + 59)}
+
+
+def tone_file(folder, codec, frequency, level):
+    """One second of a tone at the codec's own rate: whole periods, so that it loops without a seam."""
+    path = os.path.join(folder, f"{frequency}-{RATES[codec]}{level:.0f}.wav")
+    if not os.path.exists(path):
+        audio.write_wav(path, RATES[codec], audio.tone(frequency, 1, RATES[codec], level))
+    return path
+
+
+def steady(path, seconds):
+    """The rate, and the stretch to be measured: it begins half a second after the first sound."""
+    rate, samples = audio.read_wav(path)[:2]
+    sound = audio.active(samples, rate)
+    assert sound, f"{path}: nothing was heard"
+    start = int((sound[0] + 0.5) * rate)
+    stretch = samples[start:start + int(seconds * rate)]
+    assert len(stretch) == int(seconds * rate), f"{path}: sound for {sound[1] - sound[0]:.2f} s, {seconds} s are to be measured"
+    return rate, stretch
+
+
+def pure(path, frequency, level, seconds=10.0):
+    """The tone is there within 3 dB of the level, without gaps over 60 ms or jumps, and all else together is below
+    -45 dBFS. Returns the change of level in dB and the level of all else in dBFS."""
+    rate, samples = steady(path, seconds)
+    arrived = audio.tone_level(samples, rate, frequency)
+    assert abs(arrived - level) <= 3, f"{path}: sent at {level:.1f} dBFS, heard at {arrived:.1f}"
+    holes = audio.gaps(samples, rate, min_ms=60)
+    assert not holes, f"{path}: gaps {holes}"
+    jumps = audio.phase_jumps(samples, rate, frequency)
+    assert not jumps, f"{path}: phase jumps {jumps[:5]}"
+    (rest, second), strongest = audio.beside(samples, rate, frequency)
+    assert rest < -45, f"{path}: all else at {rest:.1f} dBFS at {second} s, the strongest (dBFS, Hz) {strongest}"
+    return arrived - level, rest
 
 
 def run(cases):
