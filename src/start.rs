@@ -33,7 +33,7 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
     let store = open_store(config).await?;
     check_realm(config, &store).await?;
     dialplan::unpack(&config.data.dir)?;
-    let plan = Arc::new(load_dialplan(config)?);
+    let plan = Arc::new(open_dialplan(config)?);
     let (net_events, net_queue) = mpsc::channel(QUEUE);
     let transports = net::Transports::bind(&config.listeners(), tls(config)?, net_events).await?;
     let listener = listen_http(config).await?;
@@ -41,11 +41,13 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
     let (events, queue) = mpsc::channel(QUEUE);
     let (media_events, media_queue) = mpsc::channel(QUEUE);
     let live = Arc::new(Live::new());
+    let writer = Writer::start(store.clone(), config.data.dir.join("unsent-records.jsonl"));
+    live.watch_records(writer.backlog_watch());
     let edges = Edges {
         transports,
         media: net::Media::start(half(), config.data.dir.join("sounds"), media_events)?,
         runner: runner(&plan, &events),
-        writer: Writer::start(store.clone(), config.data.dir.join("unsent-records.jsonl")),
+        writer,
         live: Arc::clone(&live),
         events: events.clone(),
     };
@@ -56,7 +58,7 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         .transpose()?;
     first_events(&store, &events).await?;
     let shift = Shift::start(
-        Switch::new(settings),
+        new_switch(settings),
         edges,
         crate::shift::Queues {
             net: net_queue,
@@ -141,20 +143,40 @@ fn lock(config: &Config) -> Result<File, StartError> {
     }
 }
 
-fn load_dialplan(config: &Config) -> Result<Dialplan, StartError> {
-    Dialplan::load(
-        &config.data.dir.join("dialplan"),
-        dialplan::Limits::default(),
-    )
-    .map_err(|problems| {
-        StartError::Dialplan(
-            problems
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("\n"),
-        )
-    })
+/// The PBX starts whatever the scripts are worth: emergency calls need none.
+fn open_dialplan(config: &Config) -> Result<Dialplan, StartError> {
+    let dir = config.data.dir.join("dialplan");
+    let (plan, problems) = Dialplan::open(&dir, dialplan::Limits::default()).map_err(|faults| {
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        StartError::Dialplan(lines.join("\n"))
+    })?;
+    for problem in &problems {
+        tracing::error!(%problem, "the dialplan is refused");
+    }
+    match plan.standing() {
+        dialplan::Standing::Current => {}
+        dialplan::Standing::Old => {
+            tracing::error!("the dialplan that served last is in force instead");
+        }
+        dialplan::Standing::None => {
+            tracing::error!("no dialplan is in force: all calls but emergency calls end with 500");
+        }
+    }
+    Ok(plan)
+}
+
+/// In debug builds `OFFHOOK_PANIC_ON` names the number whose calls panic: see [`Switch::panic_on`].
+fn new_switch(settings: switch::Config) -> Switch {
+    #[cfg_attr(
+        not(debug_assertions),
+        expect(unused_mut, reason = "for the debug build")
+    )]
+    let mut switch = Switch::new(settings);
+    #[cfg(debug_assertions)]
+    if let Ok(number) = std::env::var("OFFHOOK_PANIC_ON") {
+        switch.panic_on(number);
+    }
+    switch
 }
 
 fn tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, StartError> {
@@ -221,15 +243,9 @@ async fn first_events(store: &Store, events: &mpsc::Sender<Event>) -> Result<(),
     Ok(())
 }
 
+/// The watch logs by itself what comes of a change.
 fn watch(plan: &Arc<Dialplan>) -> std::io::Result<dialplan::Watch> {
-    dialplan::watch(Arc::clone(plan), |result| match result {
-        Ok(()) => tracing::info!("the dialplan was reloaded"),
-        Err(problems) => {
-            for problem in problems {
-                tracing::warn!(%problem, "the changed dialplan was refused; the old one stays");
-            }
-        }
-    })
+    dialplan::watch(Arc::clone(plan), |_| {})
 }
 
 fn greet(config: &Config, new_key: Option<&str>) {
@@ -258,6 +274,14 @@ impl api::Dialplan for Scripts {
 
     fn replace(&self, files: BTreeMap<String, String>) -> Result<(), Vec<api::ScriptProblem>> {
         self.0.replace(files).map_err(problems)
+    }
+
+    fn standing(&self) -> api::Standing {
+        match self.0.standing() {
+            dialplan::Standing::Current => api::Standing::Ok,
+            dialplan::Standing::Old => api::Standing::Old,
+            dialplan::Standing::None => api::Standing::None,
+        }
     }
 
     fn reload(&self) -> Result<(), Vec<api::ScriptProblem>> {

@@ -17,8 +17,22 @@ pub trait Dialplan: Send + Sync {
     fn files(&self) -> BTreeMap<String, String>;
     /// Replaces all scripts; when it refuses, the old ones stay.
     fn replace(&self, files: BTreeMap<String, String>) -> Result<(), Vec<ScriptProblem>>;
+    /// Which scripts serve.
+    fn standing(&self) -> Standing;
     /// Reads the scripts from their folder again; when it refuses, the old ones stay.
     fn reload(&self) -> Result<(), Vec<ScriptProblem>>;
+}
+
+/// Which scripts serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Those of the folder.
+    Ok,
+    /// Older ones: those of the folder are refused.
+    Old,
+    /// None at all: only emergency calls go out.
+    None,
 }
 
 /// One thing wrong with a script.

@@ -23,7 +23,7 @@ mod routes;
 mod site;
 mod trunks;
 
-pub use dialplan::{Dialplan, ScriptProblem};
+pub use dialplan::{Dialplan, ScriptProblem, Standing};
 pub use live::Live;
 
 use std::sync::Arc;

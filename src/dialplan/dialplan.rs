@@ -6,15 +6,33 @@ use crate::program::Program;
 use crate::source::ScriptError;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use tracing::warn;
+
+/// Where in the folder the scripts are kept that served last.
+const LAST_GOOD: &str = ".last-good";
 
 /// The scripts of a folder, compiled and checked. Every `*.rhai` file belongs to one common module.
 pub struct Dialplan {
     dir: PathBuf,
     limits: Limits,
     program: RwLock<Arc<Program>>,
+    /// What the folder holds was refused, and something else serves.
+    refused: AtomicBool,
     /// One change of the folder at a time.
     changing: Mutex<()>,
+}
+
+/// Which scripts serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Those of the folder.
+    Current,
+    /// Older ones: those of the folder are refused.
+    Old,
+    /// None: those of the folder are refused, and there are no older ones. Every script fails at its start.
+    None,
 }
 
 impl Dialplan {
@@ -24,12 +42,52 @@ impl Dialplan {
     /// Everything that is wrong with the scripts, with file, line and column.
     pub fn load(dir: &Path, limits: Limits) -> Result<Self, Vec<ScriptError>> {
         let program = Program::compile(folder::read(dir, &limits)?, &limits)?;
-        Ok(Self {
+        Ok(Self::with(dir, limits, program))
+    }
+
+    /// As [`Self::load`], for a PBX that has to start: when the scripts are refused, those that served last do, or
+    /// as long as there are none, a stand-in whose every entry point fails. The second value says what is wrong.
+    ///
+    /// # Errors
+    /// Not even the stand-in could be made.
+    pub fn open(dir: &Path, limits: Limits) -> Result<(Self, Vec<ScriptError>), Vec<ScriptError>> {
+        let problems = match Self::load(dir, limits) {
+            Ok(dialplan) => {
+                dialplan.keep();
+                return Ok((dialplan, Vec::new()));
+            }
+            Err(problems) => problems,
+        };
+        let last = folder::read(&dir.join(LAST_GOOD), &limits)
+            .and_then(|files| Program::compile(files, &limits));
+        let program = match last {
+            Ok(program) => program,
+            Err(_) => Program::stand_in(&limits)?,
+        };
+        let dialplan = Self::with(dir, limits, program);
+        dialplan.refused.store(true, Relaxed);
+        Ok((dialplan, problems))
+    }
+
+    fn with(dir: &Path, limits: Limits, program: Program) -> Self {
+        Self {
             dir: dir.to_owned(),
             limits,
             program: RwLock::new(Arc::new(program)),
+            refused: AtomicBool::new(false),
             changing: Mutex::new(()),
-        })
+        }
+    }
+
+    /// Which scripts serve.
+    pub fn standing(&self) -> Standing {
+        if self.program().is_stand_in() {
+            Standing::None
+        } else if self.refused.load(Relaxed) {
+            Standing::Old
+        } else {
+            Standing::Current
+        }
     }
 
     /// The files in force: name → text.
@@ -50,6 +108,7 @@ impl Dialplan {
         let program = Program::compile(files, &self.limits)?;
         let _changing = self.change();
         folder::write(&self.dir, program.files()).map_err(|problem| vec![problem])?;
+        self.refused.store(false, Relaxed);
         self.set(program);
         Ok(())
     }
@@ -65,12 +124,24 @@ impl Dialplan {
     /// As [`Self::reload`]; tells whether anything was new.
     pub(crate) fn refresh(&self) -> Result<bool, Vec<ScriptError>> {
         let _changing = self.change();
+        let fresh = self.read_folder();
+        self.refused.store(fresh.is_err(), Relaxed);
+        match fresh? {
+            Some(program) => {
+                self.set(program);
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// What the folder holds, unless that is in force already.
+    fn read_folder(&self) -> Result<Option<Program>, Vec<ScriptError>> {
         let files = folder::read(&self.dir, &self.limits)?;
         if files == *self.program().files() {
-            return Ok(false);
+            return Ok(None);
         }
-        self.set(Program::compile(files, &self.limits)?);
-        Ok(true)
+        Program::compile(files, &self.limits).map(Some)
     }
 
     pub(crate) fn program(&self) -> Arc<Program> {
@@ -90,6 +161,22 @@ impl Dialplan {
 
     fn set(&self, program: Program) {
         *self.program.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(program);
+        self.keep();
+    }
+
+    /// Keeps the scripts in force for a start at which the folder holds broken ones.
+    fn keep(&self) {
+        let place = self.dir.join(LAST_GOOD);
+        let program = self.program();
+        if folder::read(&place, &self.limits).is_ok_and(|kept| kept == *program.files()) {
+            return;
+        }
+        let kept = std::fs::create_dir_all(&place)
+            .map_err(|error| ScriptError::of_file(LAST_GOOD, error.to_string()))
+            .and_then(|()| folder::write(&place, program.files()));
+        if let Err(problem) = kept {
+            warn!(%problem, "the dialplan in force could not be kept for the next start");
+        }
     }
 
     fn change(&self) -> MutexGuard<'_, ()> {

@@ -26,7 +26,7 @@ mod verbs;
 mod watch;
 mod weight;
 
-pub use dialplan::Dialplan;
+pub use dialplan::{Dialplan, Standing};
 pub use limits::Limits;
 pub use runner::Runner;
 pub use source::ScriptError;

@@ -56,6 +56,26 @@ impl Program {
         })
     }
 
+    /// What runs when nothing else can: every call fails at once.
+    ///
+    /// # Errors
+    /// There is no thread to compile on.
+    pub(crate) fn stand_in(limits: &Limits) -> Result<Self, Vec<ScriptError>> {
+        let fail = "{ throw \"no dialplan: the scripts do not compile\"; }";
+        let functions = lint::ENTRIES.map(|e| format!("fn {}(session) {fail}\n", e.name()));
+        let files = BTreeMap::from([("dialplan".to_owned(), functions.concat())]);
+        let program = Self::compile(files, limits)?;
+        Ok(Self {
+            files: BTreeMap::new(),
+            ..program
+        })
+    }
+
+    /// A real dialplan has at least one file, because it has every entry point.
+    pub(crate) fn is_stand_in(&self) -> bool {
+        self.files.is_empty()
+    }
+
     pub(crate) fn files(&self) -> &BTreeMap<String, String> {
         &self.files
     }

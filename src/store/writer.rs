@@ -141,7 +141,13 @@ impl Writer {
 
     /// How many records are not yet in the database.
     pub fn backlog(&self) -> usize {
-        self.shared.in_mailbox.load(Ordering::Acquire) + self.shared.spool().len()
+        self.shared.backlog()
+    }
+
+    /// A way to ask for the [`Writer::backlog`] from elsewhere.
+    pub fn backlog_watch(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let shared = self.shared.clone();
+        move || shared.backlog()
     }
 
     fn change(&self, key: (String, String), change: Change) {
@@ -179,6 +185,10 @@ enum Sent {
 }
 
 impl Shared {
+    fn backlog(&self) -> usize {
+        self.in_mailbox.load(Ordering::Acquire) + self.spool().len()
+    }
+
     fn spool(&self) -> MutexGuard<'_, Spool> {
         self.spool.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,7 +5,7 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod stage;
 
-use dialplan::{Dialplan, Limits, watch};
+use dialplan::{Dialplan, Limits, Standing, watch};
 use stage::{PATIENCE, Stage, session};
 use std::collections::BTreeMap;
 use std::sync::mpsc::channel;
@@ -34,7 +34,8 @@ fn files(main: &str) -> BTreeMap<String, String> {
 fn on_disk(stage: &Stage) -> BTreeMap<String, String> {
     let entries = std::fs::read_dir(stage.dir.path())
         .unwrap()
-        .map(|entry| entry.unwrap().path());
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file());
     entries
         .map(|path| {
             (
@@ -169,4 +170,54 @@ fn an_edited_file_is_reloaded_and_a_broken_one_refused() {
     .unwrap();
     results.recv_timeout(PATIENCE).unwrap().unwrap();
     assert_eq!(plan_in_force(&stage), "old");
+}
+
+#[test]
+fn a_start_with_broken_scripts_uses_those_that_served_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Dialplan::open(dir.path(), Limits::default()).unwrap();
+    std::fs::write(dir.path().join("main.rhai"), BROKEN).unwrap();
+    std::fs::write(dir.path().join("rest.rhai"), REST).unwrap();
+    let (dialplan, problems) = open();
+    assert_eq!(problems[0].line, Some(2));
+    assert_eq!(dialplan.standing(), Standing::None);
+    assert_eq!(dialplan.files(), BTreeMap::new());
+
+    std::fs::write(dir.path().join("main.rhai"), OLD).unwrap();
+    dialplan.reload().unwrap();
+    assert_eq!(dialplan.standing(), Standing::Current);
+    let good = dialplan.files();
+    std::fs::write(dir.path().join("main.rhai"), BROKEN).unwrap();
+    dialplan.reload().unwrap_err();
+    assert_eq!(dialplan.standing(), Standing::Old);
+
+    let (dialplan, problems) = open();
+    assert_eq!(problems[0].file, "main.rhai");
+    assert_eq!(
+        (dialplan.standing(), dialplan.files()),
+        (Standing::Old, good)
+    );
+    dialplan.replace(files(NEW)).unwrap();
+    assert_eq!(dialplan.standing(), Standing::Current);
+    assert_eq!(open().1, []);
+}
+
+#[test]
+fn without_a_dialplan_every_script_fails_at_its_start() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("main.rhai"), BROKEN).unwrap();
+    let (dialplan, _) = Dialplan::open(dir.path(), Limits::default()).unwrap();
+    let stage = Stage::around(dialplan, dir);
+    for entry in [Entry::Internal, Entry::Outbound, Entry::Inbound] {
+        let (verbs, end) = stage.run(entry, session(), |_| Outcome::Done);
+        let why = match end {
+            ScriptEnd::Failed { why } => why,
+            other => panic!("{other:?}"),
+        };
+        assert!(
+            why.ends_with("no dialplan: the scripts do not compile"),
+            "{why}"
+        );
+        assert_eq!(verbs, []);
+    }
 }

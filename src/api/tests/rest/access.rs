@@ -77,7 +77,8 @@ async fn health_needs_no_key(office: Office) {
         .await
         .is(200);
     let expected = json!({
-        "status": "ok", "version": "1.2.3", "calls": 0, "database": "ok", "records_waiting": null,
+        "status": "ok", "version": "1.2.3", "calls": 0, "database": "ok", "dialplan": "ok",
+        "records_waiting": null,
     });
     assert_eq!(health.body, expected);
     office.live.watch_records(|| 3);

@@ -55,6 +55,10 @@ impl Dialplan for Scripts {
         Ok(())
     }
 
+    fn standing(&self) -> api::Standing {
+        api::Standing::Ok
+    }
+
     fn reload(&self) -> Result<(), Vec<ScriptProblem>> {
         judge(&self.files())
     }

@@ -47,6 +47,15 @@ impl Stage {
     fn at(dir: TempDir, threads: usize, limits: Limits) -> Self {
         let dialplan =
             Dialplan::load(dir.path(), limits).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        Self::with_threads(dialplan, dir, threads)
+    }
+
+    /// Around a dialplan that the test opened itself.
+    pub(crate) fn around(dialplan: Dialplan, dir: TempDir) -> Self {
+        Self::with_threads(dialplan, dir, 1)
+    }
+
+    fn with_threads(dialplan: Dialplan, dir: TempDir, threads: usize) -> Self {
         let dialplan = Arc::new(dialplan);
         let (sender, events) = channel();
         let runner = Runner::start(dialplan.clone(), threads, move |event| {
