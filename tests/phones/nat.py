@@ -46,8 +46,9 @@ class Net:
             subprocess.run(["ip", "netns", "del", self.prefix + name], check=False)
 
     def at(self, name, *command):
-        """Runs a command in a namespace."""
-        subprocess.run(["ip", "netns", "exec", self.prefix + name, *command], check=True)
+        """Runs a command in a namespace. (`ip netns exec` would also want mounts of its own, which a chroot lacks.)"""
+        with self.inside(name):
+            subprocess.run(command, check=True)
 
     def build(self):
         for name in ("pbx", "attacker", "nat101", "nat102", "home101", "home102"):
