@@ -73,12 +73,25 @@ impl StartError {
     }
 }
 
+impl From<StartError> for crate::config::Error {
+    fn from(error: StartError) -> Self {
+        Self {
+            key: error.key().into(),
+            why: error.to_string(),
+            hint: error.hint().into(),
+        }
+    }
+}
+
 /// Runs the PBX until SIGTERM or Ctrl-C.
 ///
 /// # Errors
 /// It could not start; the text says what is in the way.
 pub fn serve(config: Config) -> Result<(), StartError> {
     log(&config);
+    if let Err(error) = net::raise_limit() {
+        tracing::warn!(%error, "the number of open files stays limited: fewer calls and connections fit");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -8,6 +8,7 @@
 //!
 //! *Where next*: `transports.rs` is the door for SIP, `rtp/mod.rs` the door for media.
 
+mod descriptors;
 mod dns;
 mod files;
 mod listen;
@@ -23,6 +24,7 @@ mod udp;
 use bytes::Bytes;
 use sip::Flow;
 
+pub use descriptors::raise_limit;
 pub use listen::{BindError, Listen, ListenError};
 pub use rtp::Media;
 pub use stream::StreamLimits;
