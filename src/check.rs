@@ -53,10 +53,6 @@ fn database_faults(config: &Config) -> Vec<Error> {
     });
     match opened {
         Ok(()) => Vec::new(),
-        Err(error) => vec![Error {
-            key: error.key().into(),
-            why: error.to_string(),
-            hint: error.hint().into(),
-        }],
+        Err(error) => vec![error.into()],
     }
 }

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         Task::Serve(place) => place
             .load()
             .map_err(complaints)
-            .and_then(|config| run::serve(config).map_err(|e| e.to_string())),
+            .and_then(|config| run::serve(config).map_err(|e| complaints(vec![e.into()]))),
         Task::Check(place) => place.load().map_err(complaints).and_then(|config| {
             let faults = check::check(&config);
             if faults.is_empty() {
