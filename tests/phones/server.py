@@ -1,6 +1,7 @@
 """Starts the built PBX on a folder of its own with free ports, and talks to its REST API."""
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -27,6 +28,8 @@ class Server:
         self.own = data is None
         self.data = data or tempfile.mkdtemp(prefix="offhook-test-")
         self.sip, self.tls, self.http = free_port(), free_port(), free_port()
+        # Away from the phones' ports and the system's own, and not where another test's PBX has its first ones.
+        self.rtp = 2 * random.choice((random.randrange(15_000, 15_800), random.randrange(30_500, 32_200)))
         self.env = env
         self.process = None
 
@@ -34,7 +37,8 @@ class Server:
         listen = [f"{t}://{h}:{p}" for h in (self.host, "[::1]")
                   for t, p in (("udp", self.sip), ("tcp", self.sip), ("tls", self.tls))]
         env = {**os.environ, "OFFHOOK_ADMIN_KEY": KEY, "OFFHOOK_SIP__LISTEN": ",".join(listen),
-               "OFFHOOK_HTTP__LISTEN": f"127.0.0.1:{self.http}", **self.env}
+               "OFFHOOK_HTTP__LISTEN": f"127.0.0.1:{self.http}", "OFFHOOK_RTP__PORT_MIN": str(self.rtp),
+               "OFFHOOK_RTP__PORT_MAX": str(self.rtp + 999), **self.env}
         self.log = open(os.path.join(self.data, "log.txt"), "ab")
         self.process = subprocess.Popen([self.binary, "serve", "--data-dir", self.data], env=env,
                                         stdout=self.log, stderr=self.log)
