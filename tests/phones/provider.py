@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 
-from desk import own_rtp_ports, phone, pure, run, tone_file
+from desk import phone, pure, run, tone_file
 from phonekit import sipp, util
 from phonekit.rtpleg import RtpLeg
 from server import Server
@@ -69,8 +69,8 @@ def both_ways(folder, name, caller_101, leg, seconds=5.0):
     to_101, rest_101 = pure(caller_101.recordings()[-1], FROM_OUTSIDE, PROVIDER_DBFS, seconds)
     heard = leg.save(os.path.join(folder, name + ".wav"))
     out, rest = pure(heard, FROM_101, PHONE_DBFS, seconds)
-    return f"101 hears {FROM_OUTSIDE} Hz at {to_101:+.1f} dB, all else at {rest_101:.0f} dBFS; " \
-           f"the provider hears {FROM_101} Hz at {out:+.1f} dB, all else at {rest:.0f} dBFS"
+    return f"101 hears {FROM_OUTSIDE} Hz at {to_101:+.1f} dB, nothing else above {rest_101:.0f} dBFS; " \
+           f"the provider hears {FROM_101} Hz at {out:+.1f} dB, nothing else above {rest:.0f} dBFS"
 
 
 def office_phone(server, folder):
@@ -168,7 +168,7 @@ def trunks(binary):
     folder = tempfile.mkdtemp(prefix="offhook-provider-")
     udp, tcp = Provider(folder, "127.0.0.2"), Provider(folder, "127.0.0.3", "tcp")
     try:
-        with Server(binary, **own_rtp_ports()) as server:
+        with Server(binary) as server:
             udp.start()
             tcp.start()
             server.extension("101", ["PCMA"])
