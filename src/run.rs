@@ -122,7 +122,7 @@ async fn serve_async(config: Config) -> Result<(), StartError> {
         .await
         .is_err()
     {
-        tracing::warn!("some parties did not answer our BYE in time");
+        tracing::warn!("some parties or providers did not answer our goodbye in time");
     }
     http.abort();
     drop(events);

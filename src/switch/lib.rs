@@ -171,7 +171,9 @@ impl Switch {
 
     /// Says once that a stop is complete.
     fn tell_stopped(&mut self) {
-        let quiet = self.calls.is_empty() && self.office.sip.sizes().1 == 0;
+        let hung_up = self.calls.is_empty() && self.office.sip.sizes().1 == 0;
+        // A provider may first ask who leaves (RFC 3261 §22.1); the answer to that is still ours to send.
+        let quiet = hung_up && self.office.trunks.have_left();
         if self.office.stopping && !self.stopped_told && quiet {
             self.stopped_told = true;
             self.office.tell(Notice::Stopped);

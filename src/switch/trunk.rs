@@ -7,7 +7,7 @@ use crate::timers::{Timer, TimerKey};
 use directory::number::Network;
 use directory::{Directory, Trunk, TrunkAuth};
 use sip::{Flow, HeaderId, Login, Message, OutRequest, TransactionId, Transport};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,9 +36,16 @@ struct Line {
 pub(crate) struct Trunks {
     lines: BTreeMap<String, Line>,
     pending: HashMap<TransactionId, String>,
+    /// REGISTERs that take our registration back and have no final answer yet.
+    farewells: HashSet<TransactionId>,
 }
 
 impl Trunks {
+    /// Every provider that was told that we leave has heard it, as far as one knows.
+    pub(crate) fn have_left(&self) -> bool {
+        self.farewells.is_empty()
+    }
+
     /// The trunk that a request over `flow` comes from, by its source address.
     pub(crate) fn of_source(&self, directory: &Directory, flow: &Flow) -> Option<String> {
         let ip = flow.remote.ip().to_canonical();
@@ -234,6 +241,8 @@ fn register(office: &mut Office, name: &str, expires: u32) {
     let transaction = office.sip.request(office.now, request);
     if expires > 0 {
         office.trunks.pending.insert(transaction, name.to_owned());
+    } else {
+        office.trunks.farewells.insert(transaction);
     }
 }
 
@@ -244,6 +253,9 @@ pub(crate) fn response(
     status: u16,
     response: Option<&Message>,
 ) -> bool {
+    if office.trunks.farewells.remove(&transaction) {
+        return true;
+    }
     let Some(name) = office.trunks.pending.remove(&transaction) else {
         return false;
     };

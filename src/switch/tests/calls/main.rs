@@ -2,6 +2,7 @@
 
 mod basic;
 mod emergency;
+mod leaving;
 #[cfg(debug_assertions)]
 mod panic;
 mod world;
