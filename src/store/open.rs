@@ -3,7 +3,7 @@
 use crate::disk::folder_of;
 use crate::{OpenError, SecretKey, Store, migrate};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, Executor};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions, Executor};
 use std::path::Path;
 use std::time::Duration;
 
@@ -94,14 +94,29 @@ async fn connect(options: AnyPoolOptions, url: &str) -> Result<AnyPool, OpenErro
         url: without_password(url),
         why: e.to_string(),
     })?;
-    options
+    let opened = options
         .acquire_timeout(PATIENCE)
-        .connect_with(target)
-        .await
-        .map_err(|e| OpenError::Unreachable {
+        .connect_with(target.clone())
+        .await;
+    match opened {
+        Ok(pool) => Ok(pool),
+        Err(error) => Err(OpenError::Unreachable {
             url: without_password(url),
-            why: e.to_string(),
-        })
+            why: reason(error, &target).await,
+        }),
+    }
+}
+
+/// A pool tries a refused connection again and again and then says only that its time is over: a single attempt
+/// says why.
+async fn reason(error: sqlx::Error, target: &AnyConnectOptions) -> String {
+    if !matches!(error, sqlx::Error::PoolTimedOut) {
+        return error.to_string();
+    }
+    match tokio::time::timeout(PATIENCE, target.connect()).await {
+        Ok(Err(error)) => error.to_string(),
+        Ok(Ok(_)) | Err(_) => format!("no answer in {} s", PATIENCE.as_secs()),
+    }
 }
 
 /// `url` as it may be shown: what stands between the user name and the host, and a `password=` of the
