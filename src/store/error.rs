@@ -102,7 +102,7 @@ impl OpenError {
             OpenError::Folder { .. } => "make the folder and let this user write to it",
             OpenError::Unreachable { .. } => {
                 "SQLite: check that the file is a database and that this user may write it and its folder; \
-                 PostgreSQL: check that it runs, and the user, password and database in the address"
+                 PostgreSQL: check that it runs, and the user, password, database and sslmode in the address"
             }
             OpenError::Migration { .. } => {
                 "the database is as it was before; check that its user may create tables, and report this message"

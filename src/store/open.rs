@@ -13,6 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 impl Store {
     /// Opens the database at `url`, `sqlite:PATH` (made when missing, with its folder) or
     /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, and brings its tables up to date in one transaction.
+    /// PostgreSQL's `?sslmode=` means what it means to psql: TLS when the server offers it unless said otherwise.
     ///
     /// `sqlite::memory:` is a database that dies with the last clone of the [`Store`].
     ///

@@ -1,5 +1,6 @@
 //! The same suite on SQLite and on PostgreSQL, and what only a server can do: go away and come back.
 
+mod encrypted;
 mod postgres;
 
 use directory::{

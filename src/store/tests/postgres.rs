@@ -18,6 +18,30 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// A running server with superuser `offhook` and the database `postgres`.
     pub(crate) fn new() -> Postgres {
+        let postgres = Postgres::cluster();
+        postgres.start();
+        postgres
+    }
+
+    /// The same, but it talks TLS only: with a certificate for `localhost` that it signed itself.
+    pub(crate) fn with_tls() -> Postgres {
+        let postgres = Postgres::cluster();
+        postgres.make_certificate();
+        let data = postgres.folder.path().join("data");
+        let only_tls = "hostssl all all 127.0.0.1/32 trust\n";
+        std::fs::write(data.join("pg_hba.conf"), only_tls).expect("who may connect");
+        let settings = data.join("postgresql.auto.conf");
+        std::fs::write(settings, "ssl = on\n").expect("the settings");
+        postgres.start();
+        postgres
+    }
+
+    /// The certificate of [`Postgres::with_tls`].
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.folder.path().join("data/server.crt")
+    }
+
+    fn cluster() -> Postgres {
         let bin = binaries();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let root = std::fs::metadata("/proc/self").expect("/proc").uid() == 0;
@@ -38,8 +62,18 @@ impl Postgres {
             "initdb",
             &["-U", "offhook", "-A", "trust", "-E", "UTF8", "--no-sync"],
         );
-        postgres.start();
         postgres
+    }
+
+    fn make_certificate(&self) {
+        let mut openssl = self.command("/usr/bin/env", &["openssl", "req", "-x509", "-nodes"]);
+        openssl.args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
+        openssl.args(["-subj", "/CN=office database", "-days", "2"]);
+        openssl.args(["-addext", "subjectAltName=DNS:localhost"]);
+        openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+        openssl.args(["-keyout", "data/server.key", "-out", "data/server.crt"]);
+        let made = openssl.status().expect("this test needs openssl");
+        assert!(made.success(), "openssl: {made}");
     }
 
     /// The address of database `name`.
@@ -59,7 +93,8 @@ impl Postgres {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) {
-        let status = self.command(program, arguments).status();
+        let mut command = self.command(program, arguments);
+        let status = command.arg("-D").arg("data").status();
         let log = || std::fs::read_to_string(self.folder.path().join("log"));
         assert!(
             status.as_ref().is_ok_and(|s| s.success()),
@@ -72,8 +107,6 @@ impl Postgres {
         let mut command = Command::new(self.bin.join(program));
         command
             .args(arguments)
-            .arg("-D")
-            .arg(self.folder.path().join("data"))
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -88,9 +121,8 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         // It may be stopped already.
-        let _stopped = self
-            .command("pg_ctl", &["stop", "-w", "-m", "immediate"])
-            .status();
+        let mut stop = self.command("pg_ctl", &["stop", "-w", "-m", "immediate"]);
+        let _stopped = stop.arg("-D").arg("data").status();
     }
 }
 
