@@ -76,8 +76,9 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         realm: config.sip.realm.clone(),
         admin_key,
         version: env!("CARGO_PKG_VERSION"),
+        limits: api::Limits::default(),
     };
-    let http = tokio::spawn(serve_http(listener, api));
+    let http = tokio::spawn(api::serve(listener, api));
     greet(config, new_key.as_deref());
     Ok(Started {
         shift,
@@ -105,12 +106,6 @@ async fn listen_http(config: &Config) -> Result<tokio::net::TcpListener, StartEr
     tokio::net::TcpListener::bind(config.http.listen)
         .await
         .map_err(trouble)
-}
-
-async fn serve_http(listener: tokio::net::TcpListener, api: Api) {
-    if let Err(error) = axum::serve(listener, api::router(api)).await {
-        tracing::error!(%error, "the HTTP server ended");
-    }
 }
 
 /// Half the cores for media: the other half is for calls, scripts and the API.

@@ -1,22 +1,30 @@
 //! Request bodies: one JSON object of at most 1 MiB, and RFC 7396 merge patches.
 
 use crate::error::Error;
+use crate::{MAX_BODY_BYTES, Shared};
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use directory::Invalid;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// The body of a request that must be a JSON object.
 pub(crate) struct Object(pub(crate) Map<String, Value>);
 
-impl<S: Send + Sync> FromRequest<S> for Object {
+impl FromRequest<Arc<Shared>> for Object {
     type Rejection = Error;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+    async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, Error> {
         check_media_type(request.method(), request.headers())?;
-        let bytes = Bytes::from_request(request, state)
+        // Its bytes are counted as they come, too; this spares the client sending them.
+        if length(request.headers()).is_some_and(|length| length > MAX_BODY_BYTES as u64) {
+            return Err(Error::TooLarge);
+        }
+        let all = Bytes::from_request(request, shared);
+        let bytes = tokio::time::timeout(shared.api.limits.body_timeout, all)
             .await
+            .map_err(|_| Error::TooSlow)?
             .map_err(|refused| {
                 if refused.status() == StatusCode::PAYLOAD_TOO_LARGE {
                     Error::TooLarge
@@ -34,6 +42,11 @@ impl<S: Send + Sync> FromRequest<S> for Object {
             )])),
         }
     }
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get(header::CONTENT_LENGTH)?;
+    value.to_str().ok()?.parse().ok()
 }
 
 fn check_media_type(method: &Method, headers: &HeaderMap) -> Result<(), Error> {

@@ -13,6 +13,8 @@ pub(crate) enum Error {
     KeyMissing,
     #[error("the key is not known")]
     KeyUnknown,
+    #[error("too many wrong keys came from your address; wait a second")]
+    TooManyKeys,
     #[error("there is no such {0}")]
     NotFound(&'static str),
     #[error("the resource exists but not with this method; the Allow header lists those it has")]
@@ -21,6 +23,8 @@ pub(crate) enum Error {
     Taken(&'static str),
     #[error("the body is larger than 1 MiB")]
     TooLarge,
+    #[error("the body did not arrive in time")]
+    TooSlow,
     #[error("the body must be sent with Content-Type: {0}")]
     MediaType(&'static str),
     #[error("{0}")]
@@ -66,10 +70,12 @@ impl Error {
     fn status(&self) -> StatusCode {
         match self {
             Error::KeyMissing | Error::KeyUnknown => StatusCode::UNAUTHORIZED,
+            Error::TooManyKeys => StatusCode::TOO_MANY_REQUESTS,
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::Method => StatusCode::METHOD_NOT_ALLOWED,
             Error::Taken(_) => StatusCode::CONFLICT,
             Error::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Error::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::Malformed(_) => StatusCode::BAD_REQUEST,
             Error::Invalid(_) | Error::Scripts(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -87,7 +93,9 @@ impl Error {
                 header::WWW_AUTHENTICATE,
                 "Bearer realm=\"offhook\", error=\"invalid_token\"",
             )),
-            Error::Busy => Some((header::RETRY_AFTER, "1")),
+            Error::Busy | Error::TooManyKeys => Some((header::RETRY_AFTER, "1")),
+            // RFC 9110 §15.5.9: the rest of the body is not waited for.
+            Error::TooSlow => Some((header::CONNECTION, "close")),
             Error::Database | Error::Untold => Some((header::RETRY_AFTER, "5")),
             Error::NotFound(_)
             | Error::Method

@@ -2,7 +2,7 @@
 //!
 //! It decides nothing about calls: a write goes to `store`, and the new [`directory::Directory`] or an
 //! action goes to the Switch as a [`switch::Event`]; what lives is read from [`Live`], which the wiring
-//! feeds with notices. It opens no socket: [`router`] returns a service for whoever listens.
+//! feeds with notices. It opens no socket: [`serve`] takes one that listens.
 //! Next: `routes.rs` lists every path, `openapi.json` describes them, `change.rs` is how a write takes effect.
 
 mod auth;
@@ -15,16 +15,19 @@ mod dialplan;
 mod error;
 mod extensions;
 mod fields;
+mod guesses;
 mod health;
 mod live;
 mod page;
 mod registrations;
 mod routes;
+mod serve;
 mod site;
 mod trunks;
 
 pub use dialplan::{Dialplan, ScriptProblem, Standing};
 pub use live::Live;
+pub use serve::{Limits, serve};
 
 use std::sync::Arc;
 use store::Store;
@@ -49,6 +52,8 @@ pub struct Api {
     pub admin_key: Option<String>,
     /// The program's version, for `/system/health`.
     pub version: &'static str,
+    /// What clients may take of it.
+    pub limits: Limits,
 }
 
 /// The API, its pages and everything else that is served over HTTP.
@@ -61,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) api: Api,
     /// SHA-256 of `api.admin_key`, so that comparing takes the same time for every wrong key.
     pub(crate) admin_key: Option<auth::KeyHash>,
+    pub(crate) remembered: auth::Remembered,
+    pub(crate) guesses: guesses::Guesses,
     /// Whose turn it is to write the configuration.
     pub(crate) configuration: tokio::sync::Mutex<change::Told>,
     /// Whose turn it is to change the scripts.
@@ -72,6 +79,8 @@ impl Shared {
         let key = api.admin_key.as_deref().filter(|key| !key.is_empty());
         Self {
             admin_key: key.map(auth::hash),
+            remembered: auth::Remembered::default(),
+            guesses: guesses::Guesses::new(api.limits.wrong_keys),
             configuration: tokio::sync::Mutex::new(change::Told::Everything),
             scripts: tokio::sync::Mutex::new(()),
             api,

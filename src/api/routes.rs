@@ -62,6 +62,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let open = add(Router::new(), open()).method_not_allowed_fallback(async || Error::Method);
     let api = closed.merge(open).layer(middleware::map_response(not_kept));
     site::pages()
+        .method_not_allowed_fallback(async || Error::Method)
         .nest("/api/v1", api)
         .fallback(async || Error::NotFound("page"))
         .with_state(shared)

@@ -8,6 +8,7 @@ use serde_json::json;
 on_both_databases!(
     nobody_gets_in_without_a_key,
     a_key_of_the_store_opens,
+    a_key_that_was_right_opens_while_the_database_is_away,
     health_needs_no_key,
 );
 
@@ -72,6 +73,21 @@ async fn a_key_of_the_store_opens(office: Office) {
     }
 }
 
+async fn a_key_that_was_right_opens_while_the_database_is_away(office: Office) {
+    let key = office.store.first_admin_key().await.unwrap();
+    let right = format!("Bearer {}", key.expect("a first key"));
+    with_authorization(&office, "/api/v1/calls", Some(&right))
+        .await
+        .is(200);
+    office.sql("DROP TABLE api_keys").await;
+    with_authorization(&office, "/api/v1/calls", Some(&right))
+        .await
+        .is(200);
+    with_authorization(&office, "/api/v1/calls", Some("Bearer ohk_unknown"))
+        .await
+        .is(503);
+}
+
 async fn health_needs_no_key(office: Office) {
     let health = with_authorization(&office, "/api/v1/system/health", None)
         .await
@@ -106,7 +122,9 @@ async fn bodies_are_json_of_a_reasonable_size() {
         post(media_type, b"{}".to_vec()).await.is(415);
     }
     for broken in ["", "{", "nope", "{\"number\":\"101\"", "\u{0}"] {
-        post("application/json", broken.into()).await.is(400);
+        let answer = post("application/json", broken.into()).await.is(400);
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(detail.contains(" at line 1 column "), "{detail}");
     }
     post("application/json", vec![0xff, 0xfe]).await.is(400);
     post("application/json", "[".repeat(200_000).into())

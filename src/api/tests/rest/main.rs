@@ -36,6 +36,7 @@ mod postgres;
 mod records;
 mod routes;
 mod schema;
+mod server;
 mod trunks;
 mod weather;
 

@@ -21,6 +21,7 @@ pub(crate) const REALM: &str = "office.test";
 
 pub(crate) struct Office {
     app: Router,
+    pub(crate) api: Api,
     pub(crate) store: Store,
     pub(crate) live: Arc<Live>,
     pub(crate) scripts: Arc<Scripts>,
@@ -112,7 +113,7 @@ impl Office {
         let (to_switch, switch) = mpsc::channel(64);
         let live = Arc::new(Live::new());
         let scripts = Arc::new(Scripts::default());
-        let app = api::router(Api {
+        let api = Api {
             store: store.clone(),
             events: to_switch.clone(),
             live: Arc::clone(&live),
@@ -120,9 +121,11 @@ impl Office {
             realm: REALM.into(),
             admin_key: Some(KEY.into()),
             version: "1.2.3",
-        });
+            limits: api::Limits::default(),
+        };
         Office {
-            app,
+            app: api::router(api.clone()),
+            api,
             store,
             live,
             scripts,

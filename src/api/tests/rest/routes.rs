@@ -103,9 +103,21 @@ async fn what_is_not_there_is_a_problem() {
         );
         assert_eq!(answer.body["status"], 404);
     }
-    let request = Request::get("/favicon.ico").body(Body::empty()).unwrap();
-    let answer = office.ask(request).await.is(404);
-    assert_eq!(answer.header("content-type"), "application/problem+json");
+    let outside = [
+        (Method::GET, "/favicon.ico", 404),
+        (Method::GET, "/api", 404),
+        (Method::GET, "/api/v1", 401),
+        (Method::POST, "/", 405),
+        (Method::DELETE, "/web/style.css", 405),
+    ];
+    for (method, path, status) in outside {
+        let request = Request::builder().method(method).uri(path);
+        let answer = office.ask(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        let allow = if status == 405 { "GET,HEAD" } else { "" };
+        assert_eq!(answer.header("allow"), allow, "{path}");
+        answer.is(status);
+    }
 }
 
 #[tokio::test]
