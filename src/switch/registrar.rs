@@ -291,9 +291,13 @@ fn rearm(office: &mut Office) {
     office.registrar.timer = next.map(|at| office.timers.arm(at, Timer::Registrations));
 }
 
-/// The registrations of an earlier run.
+/// The registrations of an earlier run; those of extensions deleted since are forgotten.
 pub(crate) fn restore(office: &mut Office, registrations: Vec<Registration>) {
     for kept in registrations {
+        if !office.directory.extensions.contains_key(&kept.extension) {
+            forget(office, kept.extension, kept.binding);
+            continue;
+        }
         let left = kept.expires_at_ms - office.wall(office.now);
         let flow = (|| {
             let (local, remote) = (kept.local.parse().ok()?, kept.source.parse().ok()?);

@@ -1,6 +1,7 @@
 //! Stories of calls in virtual time, told by phones that write their own SIP.
 
 mod basic;
+mod directory;
 mod emergency;
 mod leaving;
 #[cfg(debug_assertions)]
