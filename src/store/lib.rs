@@ -27,7 +27,7 @@ pub use error::{Error, OpenError, Result};
 pub use ha1::ha1;
 pub use secret::SecretKey;
 pub use trunks::PasswordChange;
-pub use writer::Writer;
+pub use writer::{Backlog, Writer};
 
 /// The database of one office. Clones share the same connections.
 ///

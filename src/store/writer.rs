@@ -46,12 +46,31 @@ pub struct Writer {
     shared: Arc<Shared>,
 }
 
+/// Counts the records that are not yet in the database. Asking waits for nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Backlog(Arc<AtomicUsize>);
+
+impl Backlog {
+    /// How many there are.
+    pub fn records(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn more(&self, records: usize) {
+        self.0.fetch_add(records, Ordering::AcqRel);
+    }
+
+    fn fewer(&self, records: usize) {
+        self.0.fetch_sub(records, Ordering::AcqRel);
+    }
+}
+
 struct Shared {
     spool: Mutex<Spool>,
     /// The latest change of each (extension, binding).
     changes: Mutex<BTreeMap<(String, String), Change>>,
-    /// Records taken but not yet in the spool.
-    in_mailbox: AtomicUsize,
+    /// What is in the mailbox and in the spool.
+    backlog: Backlog,
     /// Something is to be delivered.
     work: Notify,
     /// [`Writer::finish`] waits: no long pauses, and an end when nothing is left.
@@ -63,15 +82,18 @@ impl Writer {
     /// Starts on the spool file at `spool` (made when missing), first with what an earlier run left there.
     /// Must be called within a tokio runtime.
     pub fn start(store: Store, spool: PathBuf) -> Writer {
+        let spool = Spool::open(spool);
+        let left = spool.len();
+        let backlog = Backlog::default();
+        backlog.more(left);
         let shared = Arc::new(Shared {
-            spool: Mutex::new(Spool::open(spool)),
+            spool: Mutex::new(spool),
             changes: Mutex::default(),
-            in_mailbox: AtomicUsize::new(0),
+            backlog,
             work: Notify::new(),
             finishing: AtomicBool::new(false),
             hurry: Notify::new(),
         });
-        let left = shared.spool().len();
         if left > 0 {
             tracing::info!(records = left, "delivering call records of an earlier run");
         }
@@ -97,10 +119,10 @@ impl Writer {
         let Some(records) = &self.records else {
             return;
         };
-        self.shared.in_mailbox.fetch_add(1, Ordering::AcqRel);
+        self.shared.backlog.more(1);
         let sent = records.try_send(Box::new(record));
         if let Err(TrySendError::Full(record) | TrySendError::Disconnected(record)) = sent {
-            self.shared.in_mailbox.fetch_sub(1, Ordering::AcqRel);
+            self.shared.backlog.fewer(1);
             let record = line_of(*record);
             tracing::error!(
                 record,
@@ -141,13 +163,12 @@ impl Writer {
 
     /// How many records are not yet in the database.
     pub fn backlog(&self) -> usize {
-        self.shared.backlog()
+        self.shared.backlog.records()
     }
 
-    /// A way to ask for the [`Writer::backlog`] from elsewhere.
-    pub fn backlog_watch(&self) -> impl Fn() -> usize + Send + Sync + 'static {
-        let shared = self.shared.clone();
-        move || shared.backlog()
+    /// A counter of the same, for whoever has not the Writer itself.
+    pub fn watch(&self) -> Backlog {
+        self.shared.backlog.clone()
     }
 
     fn change(&self, key: (String, String), change: Change) {
@@ -185,12 +206,20 @@ enum Sent {
 }
 
 impl Shared {
-    fn backlog(&self) -> usize {
-        self.in_mailbox.load(Ordering::Acquire) + self.spool().len()
-    }
-
     fn spool(&self) -> MutexGuard<'_, Spool> {
         self.spool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does `work` on the spool, which adds `new` lines to it, and counts what has left it, or has been found in a
+    /// file that could not be opened before.
+    fn on_spool<T>(&self, new: usize, work: impl FnOnce(&mut Spool) -> T) -> T {
+        let mut spool = self.spool();
+        let before = spool.len() + new;
+        let done = work(&mut spool);
+        let after = spool.len();
+        self.backlog.more(after.saturating_sub(before));
+        self.backlog.fewer(before.saturating_sub(after));
+        done
     }
 
     fn changes(&self) -> MutexGuard<'_, BTreeMap<(String, String), Change>> {
@@ -206,11 +235,7 @@ impl Shared {
                 .chain(rest)
                 .map(|r| line_of(*r))
                 .collect();
-            let count = lines.len();
-            let mut spool = self.spool();
-            let file = spool.append(lines);
-            self.in_mailbox.fetch_sub(count, Ordering::AcqRel);
-            drop(spool);
+            let file = self.on_spool(lines.len(), |spool| spool.append(lines));
             self.work.notify_one();
             if let Some(Err(error)) = file.map(|f| f.sync_data()) {
                 tracing::warn!(%error, "spool not synced");
@@ -352,7 +377,7 @@ impl Shared {
         work: impl FnOnce(&mut Spool) -> std::io::Result<T> + Send + 'static,
     ) -> std::io::Result<T> {
         let shared = self.clone();
-        tokio::task::spawn_blocking(move || work(&mut shared.spool()))
+        tokio::task::spawn_blocking(move || shared.on_spool(0, work))
             .await
             .unwrap_or_else(|e| Err(std::io::Error::other(e)))
     }

@@ -408,6 +408,22 @@ async fn records_outlive_a_kill(place: Place) {
     assert_eq!(ids, expected);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_that_opens_late_is_counted() {
+    let folder = tempfile::tempdir().expect("folder");
+    let spool = folder.path().join("spool.jsonl");
+    std::fs::create_dir(&spool).expect("in the way");
+    let store = Store::open("sqlite::memory:", key()).await.expect("opened");
+    let writer = Writer::start(store.clone(), spool.clone());
+    assert_eq!(writer.backlog(), 0);
+    std::fs::remove_dir(&spool).expect("out of the way");
+    let left = serde_json::to_string(&record(1)).expect("JSON");
+    std::fs::write(&spool, format!("{left}\n")).expect("of an earlier run");
+    writer.record(record(2));
+    assert_eq!(writer.finish(SOON).await, 0);
+    assert_eq!(every_id(&store).await.len(), 2);
+}
+
 async fn strange_records(place: Place) {
     let store = place.open().await;
     let mut nul = record(1);
@@ -556,10 +572,11 @@ async fn records_wait_while_postgres_is_away() {
     killed.record(record(500));
     drop(killed);
     let writer = Writer::start(store.clone(), place.spool());
-    assert_eq!(writer.backlog(), 500);
+    let backlog = writer.watch();
+    assert_eq!((writer.backlog(), backlog.records()), (500, 500));
     writer.keep(registration("102", 2_000));
     server.start();
-    until(|| writer.backlog() == 0).await;
+    until(|| backlog.records() == 0).await;
     assert_eq!(every_id(&store).await.len(), 501);
     writer.finish(SOON).await;
     let kept = store.registrations(0).await.expect("registrations");
