@@ -35,14 +35,16 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
     dialplan::unpack(&config.data.dir)?;
     let plan = Arc::new(open_dialplan(config)?);
     let (net_events, net_queue) = mpsc::channel(QUEUE);
-    let transports = net::Transports::bind(&config.listeners(), tls(config)?, net_events).await?;
+    let (tls, certificate_expires_at_ms) = tls(config)?.unzip();
+    let transports = net::Transports::bind(&config.listeners(), tls, net_events).await?;
     let listener = listen_http(config).await?;
     let (admin_key, new_key) = keys(&store).await?;
     let (events, queue) = mpsc::channel(QUEUE);
     let (media_events, media_queue) = mpsc::channel(QUEUE);
     let live = Arc::new(Live::new());
     let writer = Writer::start(store.clone(), config.data.dir.join("unsent-records.jsonl"));
-    live.watch_records(writer.backlog_watch());
+    let backlog = writer.watch();
+    live.watch_records(move || backlog.records());
     let edges = Edges {
         transports,
         media: net::Media::start(half(), config.data.dir.join("sounds"), media_events)?,
@@ -76,6 +78,7 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         realm: config.sip.realm.clone(),
         admin_key,
         version: env!("CARGO_PKG_VERSION"),
+        certificate_expires_at_ms: certificate_expires_at_ms.flatten(),
         limits: api::Limits::default(),
     };
     let http = tokio::spawn(api::serve(listener, api));
@@ -174,7 +177,8 @@ fn new_switch(settings: switch::Config) -> Switch {
     switch
 }
 
-fn tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, StartError> {
+/// What TLS listeners show, and until when it is good (Unix milliseconds); `None` without a TLS listener.
+fn tls(config: &Config) -> Result<Option<(Arc<rustls::ServerConfig>, Option<i64>)>, StartError> {
     if !config.sip.listen.iter().any(|l| l.starts_with("tls://")) {
         return Ok(None);
     }
@@ -192,9 +196,10 @@ fn tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, StartError>
                 .map_err(|e| StartError::Tls(e.to_string()))?
         }
     };
-    net::tls::server_config(&pair.0, &pair.1)
-        .map(Some)
-        .map_err(|e| StartError::Tls(e.to_string()))
+    let trouble = |e: net::tls::TlsError| StartError::Tls(e.to_string());
+    let server = net::tls::server_config(&pair.0, &pair.1).map_err(trouble)?;
+    let end = net::tls::expires_at_ms(&pair.0).map_err(trouble)?;
+    Ok(Some((server, end)))
 }
 
 fn switch_config(config: &Config) -> Result<switch::Config, StartError> {
@@ -277,6 +282,10 @@ impl api::Dialplan for Scripts {
             dialplan::Standing::Old => api::Standing::Old,
             dialplan::Standing::None => api::Standing::None,
         }
+    }
+
+    fn refused(&self) -> Vec<api::ScriptProblem> {
+        problems(self.0.refused())
     }
 
     fn reload(&self) -> Result<(), Vec<api::ScriptProblem>> {

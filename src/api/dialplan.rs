@@ -11,14 +11,16 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The scripts as the API sees them. The calls may block: they are made off the async threads, one at a time.
+/// The scripts as the API sees them. Most calls may block: they are made off the async threads, one at a time.
 pub trait Dialplan: Send + Sync {
     /// File name → source, as last accepted.
     fn files(&self) -> BTreeMap<String, String>;
     /// Replaces all scripts; when it refuses, the old ones stay.
     fn replace(&self, files: BTreeMap<String, String>) -> Result<(), Vec<ScriptProblem>>;
-    /// Which scripts serve.
+    /// Which scripts serve. This call and the next do not block.
     fn standing(&self) -> Standing;
+    /// What is wrong with the scripts in the folder, when they do not serve.
+    fn refused(&self) -> Vec<ScriptProblem>;
     /// Reads the scripts from their folder again; when it refuses, the old ones stay.
     fn reload(&self) -> Result<(), Vec<ScriptProblem>>;
 }

@@ -52,6 +52,8 @@ pub struct Api {
     pub admin_key: Option<String>,
     /// The program's version, for `/system/health`.
     pub version: &'static str,
+    /// Until when the TLS certificate is good, Unix milliseconds; `None` without one.
+    pub certificate_expires_at_ms: Option<i64>,
     /// What clients may take of it.
     pub limits: Limits,
 }

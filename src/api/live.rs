@@ -81,6 +81,11 @@ impl Live {
         self.view().trunks.get(name).cloned()
     }
 
+    /// How every trunk stands that the Switch told of.
+    pub fn trunk_states(&self) -> Vec<TrunkState> {
+        self.view().trunks.values().cloned().collect()
+    }
+
     /// Gives the view a way to ask how many call records are not in the database yet. Only the first one counts.
     pub fn watch_records(&self, waiting: impl Fn() -> usize + Send + Sync + 'static) {
         // A second watch would count the same records.

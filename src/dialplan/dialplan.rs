@@ -6,7 +6,6 @@ use crate::program::Program;
 use crate::source::ScriptError;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tracing::warn;
 
@@ -18,10 +17,10 @@ pub struct Dialplan {
     dir: PathBuf,
     limits: Limits,
     program: RwLock<Arc<Program>>,
-    /// What the folder holds was refused, and something else serves.
-    refused: AtomicBool,
     /// One change of the folder at a time.
     changing: Mutex<()>,
+    /// What is wrong with the scripts in the folder, when something else serves.
+    refused: Mutex<Vec<ScriptError>>,
 }
 
 /// Which scripts serve.
@@ -65,7 +64,7 @@ impl Dialplan {
             Err(_) => Program::stand_in(&limits)?,
         };
         let dialplan = Self::with(dir, limits, program);
-        dialplan.refused.store(true, Relaxed);
+        *dialplan.refusals() = problems.clone();
         Ok((dialplan, problems))
     }
 
@@ -74,8 +73,8 @@ impl Dialplan {
             dir: dir.to_owned(),
             limits,
             program: RwLock::new(Arc::new(program)),
-            refused: AtomicBool::new(false),
             changing: Mutex::new(()),
+            refused: Mutex::default(),
         }
     }
 
@@ -83,11 +82,16 @@ impl Dialplan {
     pub fn standing(&self) -> Standing {
         if self.program().is_stand_in() {
             Standing::None
-        } else if self.refused.load(Relaxed) {
-            Standing::Old
-        } else {
+        } else if self.refusals().is_empty() {
             Standing::Current
+        } else {
+            Standing::Old
         }
+    }
+
+    /// What is wrong with the scripts in the folder, when they do not serve.
+    pub fn refused(&self) -> Vec<ScriptError> {
+        self.refusals().clone()
     }
 
     /// The files in force: name → text.
@@ -107,8 +111,9 @@ impl Dialplan {
         }
         let program = Program::compile(files, &self.limits)?;
         let _changing = self.change();
-        folder::write(&self.dir, program.files()).map_err(|problem| vec![problem])?;
-        self.refused.store(false, Relaxed);
+        let written = folder::write(&self.dir, program.files()).map_err(|problem| vec![problem]);
+        *self.refusals() = written.clone().err().unwrap_or_default();
+        written?;
         self.set(program);
         Ok(())
     }
@@ -125,7 +130,7 @@ impl Dialplan {
     pub(crate) fn refresh(&self) -> Result<bool, Vec<ScriptError>> {
         let _changing = self.change();
         let fresh = self.read_folder();
-        self.refused.store(fresh.is_err(), Relaxed);
+        *self.refusals() = fresh.as_ref().err().cloned().unwrap_or_default();
         match fresh? {
             Some(program) => {
                 self.set(program);
@@ -177,6 +182,10 @@ impl Dialplan {
         if let Err(problem) = kept {
             warn!(%problem, "the dialplan in force could not be kept for the next start");
         }
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, Vec<ScriptError>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self) -> MutexGuard<'_, ()> {

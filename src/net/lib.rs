@@ -20,6 +20,7 @@ mod stream;
 pub mod tls;
 mod transports;
 mod udp;
+mod validity;
 
 use bytes::Bytes;
 use sip::Flow;

@@ -13,6 +13,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use crate::validity;
+
 /// Why TLS cannot be set up; one sentence with the file it is about.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -112,6 +114,15 @@ pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>
     Ok(Arc::new(config))
 }
 
+/// Until when the first certificate of the file is good, Unix milliseconds.
+///
+/// # Errors
+/// When the file is missing or empty.
+pub fn expires_at_ms(certificate: &Path) -> Result<Option<i64>, TlsError> {
+    let chain = read_certificates(certificate)?;
+    Ok(chain.first().and_then(|leaf| validity::not_after_ms(leaf)))
+}
+
 /// Settings for connecting to others: their certificate must be signed by an authority the system trusts, or by one in
 /// the PEM file `extra`, and must bear the name we looked up.
 ///
@@ -176,6 +187,8 @@ mod tests {
             0o600
         );
         server_config(&certificate, &key).unwrap();
+        let end = expires_at_ms(&certificate).unwrap();
+        assert_eq!(end, Some(2_682_374_400_000), "2055-01-01");
         let before = fs::read(&certificate).unwrap();
         self_signed(&dir, &names).unwrap();
         assert_eq!(fs::read(&certificate).unwrap(), before);

@@ -73,6 +73,7 @@ fn a_refused_replacement_changes_nothing() {
     let before = on_disk(&stage);
     let problems = stage.dialplan.replace(files(BROKEN)).unwrap_err();
     assert_eq!(problems.len(), 1);
+    assert_eq!(stage.dialplan.refused(), [], "the folder is good");
     assert_eq!(
         problems[0].to_string(),
         "main.rhai:2:13: the session has no verb `dail`; did you mean `dial`?"
@@ -108,9 +109,15 @@ fn a_refused_reload_keeps_the_old_dialplan() {
         ("main.rhai", Some(2), Some(13))
     );
     assert_eq!(plan_in_force(&stage), "old");
+    assert_eq!(stage.dialplan.refused(), problems);
     std::fs::write(stage.dir.path().join("main.rhai"), NEW).unwrap();
     stage.dialplan.reload().unwrap();
     assert_eq!(plan_in_force(&stage), "new");
+    assert_eq!(stage.dialplan.refused(), []);
+    std::fs::write(stage.dir.path().join("main.rhai"), BROKEN).unwrap();
+    stage.dialplan.reload().unwrap_err();
+    stage.dialplan.replace(files(OLD)).unwrap();
+    assert_eq!(stage.dialplan.refused(), []);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::office::{Answer, KEY, Office};
 use axum::body::Body;
 use axum::http::{Request, header};
 use serde_json::json;
+use switch::{Notice, TrunkState};
 
 on_both_databases!(
     nobody_gets_in_without_a_key,
@@ -89,19 +90,41 @@ async fn a_key_that_was_right_opens_while_the_database_is_away(office: Office) {
 }
 
 async fn health_needs_no_key(office: Office) {
-    let health = with_authorization(&office, "/api/v1/system/health", None)
-        .await
-        .is(200);
-    let expected = json!({
-        "status": "ok", "version": "1.2.3", "calls": 0, "database": "ok", "dialplan": "ok",
-        "records_waiting": null,
+    let health = async |key: Option<&str>| {
+        let answer = with_authorization(&office, "/api/v1/system/health", key).await;
+        answer.is(200).body
+    };
+    let mut expected = json!({
+        "status": "ok", "version": "1.2.3", "calls": 0, "database": "ok", "records_waiting": null,
+        "dialplan": "ok", "certificate_expires_at": "2100-01-01T00:00:00.000Z", "problems": [],
+        "trunks": {"registered": 0, "registering": 0, "failed": 0, "static": 0},
     });
-    assert_eq!(health.body, expected);
+    assert_eq!(health(None).await, expected);
     office.live.watch_records(|| 3);
-    let health = with_authorization(&office, "/api/v1/system/health", None)
-        .await
-        .is(200);
-    assert_eq!(health.body["records_waiting"], 3);
+    let states = [
+        TrunkState::Registered,
+        TrunkState::Static,
+        TrunkState::Failed { why: "403".into() },
+        TrunkState::Registered,
+    ];
+    for (i, state) in states.into_iter().enumerate() {
+        let name = format!("trunk{i}");
+        office.live.apply(&Notice::Trunk { name, state });
+    }
+    let broken = ("main.rhai".to_owned(), "syntax error".to_owned());
+    office.scripts.files.lock().unwrap().extend([broken]);
+    expected["records_waiting"] = json!(3);
+    expected["trunks"] = json!({"registered": 2, "registering": 0, "failed": 1, "static": 1});
+    expected["dialplan"] = json!("old");
+    expected["problems"] = json!([
+        "the scripts in the dialplan folder are refused: older ones serve",
+        "trunks not registered: 1",
+    ]);
+    assert_eq!(health(None).await, expected);
+    assert_eq!(health(Some("Bearer ohk_wrong")).await, expected);
+    let why = json!([{"file": "main.rhai", "line": 3, "column": 7, "why": "Expecting ';'"}]);
+    expected["dialplan_errors"] = why;
+    assert_eq!(health(Some(&format!("Bearer {KEY}"))).await, expected);
 }
 
 #[tokio::test]

@@ -1,14 +1,11 @@
 //! `/registrations` and `/calls`.
 
-use crate::office::{Office, in_pages};
+use crate::office::{FAR_MS, Office, in_pages};
 use directory::{Direction, Registration};
 use serde_json::json;
 use switch::{CallId, CallState, Event, LiveCall, Notice};
 
 on_both_databases!(a_call_is_originated);
-
-/// 2100-01-01.
-const FAR_MS: i64 = 4_102_444_800_000;
 
 fn registration(extension: &str, binding: &str) -> Registration {
     Registration {

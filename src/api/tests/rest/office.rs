@@ -18,6 +18,8 @@ use tower::ServiceExt;
 
 pub(crate) const KEY: &str = "the admin key of the tests";
 pub(crate) const REALM: &str = "office.test";
+/// 2100-01-01.
+pub(crate) const FAR_MS: i64 = 4_102_444_800_000;
 
 pub(crate) struct Office {
     app: Router,
@@ -57,7 +59,15 @@ impl Dialplan for Scripts {
     }
 
     fn standing(&self) -> api::Standing {
-        api::Standing::Ok
+        if self.refused().is_empty() {
+            api::Standing::Ok
+        } else {
+            api::Standing::Old
+        }
+    }
+
+    fn refused(&self) -> Vec<ScriptProblem> {
+        judge(&self.files()).err().unwrap_or_default()
     }
 
     fn reload(&self) -> Result<(), Vec<ScriptProblem>> {
@@ -121,6 +131,7 @@ impl Office {
             realm: REALM.into(),
             admin_key: Some(KEY.into()),
             version: "1.2.3",
+            certificate_expires_at_ms: Some(FAR_MS),
             limits: api::Limits::default(),
         };
         Office {

@@ -67,6 +67,8 @@ async fn without_a_database_the_api_says_so(office: Office) {
     let health = office.get("/system/health").await.is(200);
     assert_eq!(health.body["database"], "unavailable");
     assert_eq!(health.body["status"], "ok");
+    let problem = health.body["problems"][0].as_str().unwrap();
+    assert!(problem.starts_with("the database does not answer"));
     office.get("/calls").await.is(200);
 }
 
