@@ -2,22 +2,44 @@
 
 use crate::config::{Config, Error};
 use crate::run;
+use std::path::Path;
+use std::time::SystemTime;
 
 /// All faults of configuration, dialplan and database; empty when the PBX would start well.
 pub fn check(config: &Config) -> Vec<Error> {
     let mut faults = Vec::new();
     faults.extend(dialplan_faults(config));
-    if let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.private_key)
-        && let Err(error) = net::tls::server_config(certificate, key)
-    {
-        faults.push(Error {
-            key: "[tls]".into(),
-            why: error.to_string(),
-            hint: "both files must be PEM, and the key must belong to the certificate".into(),
-        });
+    if let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.private_key) {
+        faults.extend(certificate_fault(certificate, key));
     }
     faults.extend(database_faults(config));
     faults
+}
+
+fn certificate_fault(certificate: &Path, key: &Path) -> Option<Error> {
+    let fault = |why: String, hint: &str| {
+        Some(Error {
+            key: "[tls]".into(),
+            why,
+            hint: hint.into(),
+        })
+    };
+    if let Err(error) = net::tls::server_config(certificate, key) {
+        let hint = "both files must be PEM, and the key must belong to the certificate";
+        return fault(error.to_string(), hint);
+    }
+    let end_ms = net::tls::expires_at_ms(certificate).ok().flatten()?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now_ms = i64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(i64::MAX);
+    let days = (now_ms - end_ms) / (24 * 60 * 60 * 1_000);
+    if end_ms >= now_ms {
+        return None;
+    }
+    let why = format!(
+        "the certificate {} expired {days} days ago",
+        certificate.display()
+    );
+    fault(why, "renew it: no phone trusts it any more")
 }
 
 /// The scripts in the data directory; on a first start those that will be copied there, which are tested.

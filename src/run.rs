@@ -51,18 +51,17 @@ impl StartError {
     pub fn hint(&self) -> &'static str {
         match self {
             StartError::DataDir { .. } => {
-                "make the folder writable, or name another with --data-dir"
+                "let this user write the folder, or name another with --data-dir"
             }
             StartError::DataDirTaken { .. } => {
                 "stop the other one, or name another folder with --data-dir"
             }
-            StartError::Database(_) | StartError::Store(_) => {
-                "is the server running, and do user and password fit?"
-            }
+            StartError::Database(error) => error.hint(),
+            StartError::Store(_) => "is the database server running?",
             StartError::Realm { .. } => {
                 "set the realm back, or delete the extensions, change it and make them anew: passwords cannot be converted"
             }
-            StartError::Bind(_) => "stop the other program, or change [sip] listen",
+            StartError::Bind(_) => "the addresses are those of [sip] listen",
             StartError::Http { .. } => "stop the other program, or change [http] listen",
             StartError::Tls(_) => {
                 "both files must be PEM, and the key must belong to the certificate"
@@ -156,7 +155,7 @@ pub async fn open_store(config: &Config) -> Result<Store, StartError> {
     let dir = &config.data.dir;
     let trouble = |e: std::io::Error| StartError::DataDir {
         path: dir.display().to_string(),
-        why: e.to_string(),
+        why: in_words(&e),
     };
     make_private(dir).map_err(trouble)?;
     let key = SecretKey::load_or_create(&dir.join("secret.key")).map_err(trouble)?;
@@ -176,6 +175,21 @@ pub async fn check_realm(config: &Config, store: &Store) -> Result<(), StartErro
         Some(kept) if kept == wanted => Ok(()),
         Some(_) | None => Ok(store.set_realm(&wanted).await?),
     }
+}
+
+/// What the operating system refused, as an administrator would say it.
+pub(crate) fn in_words(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    let words = match error.kind() {
+        ErrorKind::AddrInUse => "another program already listens there",
+        ErrorKind::AddrNotAvailable => "it is no address of this machine",
+        ErrorKind::PermissionDenied => "this user lacks the right",
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => "a file is in its place",
+        ErrorKind::ReadOnlyFilesystem => "the disk is read-only",
+        ErrorKind::StorageFull => "the disk is full",
+        _ => return error.to_string(),
+    };
+    words.to_owned()
 }
 
 /// The folder, made when missing, for its owner only.

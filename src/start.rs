@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::journal::Journal;
-use crate::run::{StartError, check_realm, open_store};
+use crate::run::{StartError, check_realm, in_words, open_store};
 use crate::shift::{Edges, Shift};
 use api::{Api, Live};
 use dialplan::{Dialplan, Runner};
@@ -35,21 +35,18 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
     dialplan::unpack(&config.data.dir)?;
     let plan = Arc::new(open_dialplan(config)?);
     let (net_events, net_queue) = mpsc::channel(QUEUE);
-    let (tls, certificate_expires_at_ms) = tls(config)?.unzip();
-    let transports = net::Transports::bind(&config.listeners(), tls, net_events).await?;
+    let tls = tls(config)?;
+    let transports = net::Transports::bind(&config.listeners(), tls.server, net_events).await?;
     let listener = listen_http(config).await?;
     let (admin_key, new_key) = keys(&store).await?;
     let (events, queue) = mpsc::channel(QUEUE);
     let (media_events, media_queue) = mpsc::channel(QUEUE);
     let live = Arc::new(Live::new());
-    let writer = Writer::start(store.clone(), config.data.dir.join("unsent-records.jsonl"));
-    let backlog = writer.watch();
-    live.watch_records(move || backlog.records());
     let edges = Edges {
         transports,
         media: net::Media::start(half(), config.data.dir.join("sounds"), media_events)?,
         runner: runner(&plan, &events),
-        writer,
+        writer: writer(config, &store, &live),
         live: Arc::clone(&live),
         events: events.clone(),
     };
@@ -78,7 +75,7 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         realm: config.sip.realm.clone(),
         admin_key,
         version: env!("CARGO_PKG_VERSION"),
-        certificate_expires_at_ms: certificate_expires_at_ms.flatten(),
+        certificate_expires_at_ms: tls.expires_at_ms,
         limits: api::Limits::default(),
     };
     let http = tokio::spawn(api::serve(listener, api));
@@ -104,7 +101,7 @@ async fn keys(store: &Store) -> Result<(Option<String>, Option<String>), StartEr
 async fn listen_http(config: &Config) -> Result<tokio::net::TcpListener, StartError> {
     let trouble = |e: std::io::Error| StartError::Http {
         address: config.http.listen.to_string(),
-        why: e.to_string(),
+        why: in_words(&e),
     };
     tokio::net::TcpListener::bind(config.http.listen)
         .await
@@ -126,11 +123,18 @@ fn runner(plan: &Arc<Dialplan>, events: &mpsc::Sender<Event>) -> Runner {
     Runner::start(Arc::clone(plan), threads, asks)
 }
 
+fn writer(config: &Config, store: &Store, live: &Live) -> Writer {
+    let writer = Writer::start(store.clone(), config.data.dir.join("unsent-records.jsonl"));
+    let backlog = writer.watch();
+    live.watch_records(move || backlog.records());
+    writer
+}
+
 fn lock(config: &Config) -> Result<File, StartError> {
     let path = config.data.dir.display().to_string();
     let trouble = |e: std::io::Error| StartError::DataDir {
         path: path.clone(),
-        why: e.to_string(),
+        why: in_words(&e),
     };
     crate::run::make_private(&config.data.dir).map_err(trouble)?;
     let file = File::create(config.data.dir.join("lock")).map_err(trouble)?;
@@ -177,10 +181,16 @@ fn new_switch(settings: switch::Config) -> Switch {
     switch
 }
 
-/// What TLS listeners show, and until when it is good (Unix milliseconds); `None` without a TLS listener.
-fn tls(config: &Config) -> Result<Option<(Arc<rustls::ServerConfig>, Option<i64>)>, StartError> {
+/// What TLS listeners show, and until when it is good; nothing without such a listener.
+#[derive(Default)]
+struct Tls {
+    server: Option<Arc<rustls::ServerConfig>>,
+    expires_at_ms: Option<i64>,
+}
+
+fn tls(config: &Config) -> Result<Tls, StartError> {
     if !config.sip.listen.iter().any(|l| l.starts_with("tls://")) {
-        return Ok(None);
+        return Ok(Tls::default());
     }
     let pair = match (&config.tls.certificate, &config.tls.private_key) {
         (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
@@ -198,8 +208,10 @@ fn tls(config: &Config) -> Result<Option<(Arc<rustls::ServerConfig>, Option<i64>
     };
     let trouble = |e: net::tls::TlsError| StartError::Tls(e.to_string());
     let server = net::tls::server_config(&pair.0, &pair.1).map_err(trouble)?;
-    let end = net::tls::expires_at_ms(&pair.0).map_err(trouble)?;
-    Ok(Some((server, end)))
+    Ok(Tls {
+        server: Some(server),
+        expires_at_ms: net::tls::expires_at_ms(&pair.0).map_err(trouble)?,
+    })
 }
 
 fn switch_config(config: &Config) -> Result<switch::Config, StartError> {

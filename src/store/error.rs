@@ -82,6 +82,11 @@ pub enum OpenError {
         path: String,
         source: std::io::Error,
     },
+    #[error("the file {path} cannot be made: {source}")]
+    File {
+        path: String,
+        source: std::io::Error,
+    },
     #[error("the database {url} cannot be opened: {why}")]
     Unreachable { url: String, why: String },
     #[error("migration {number} failed and was undone: {why}")]
@@ -99,7 +104,9 @@ impl OpenError {
             OpenError::Url { .. } => {
                 "write sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE"
             }
-            OpenError::Folder { .. } => "make the folder and let this user write to it",
+            OpenError::Folder { .. } | OpenError::File { .. } => {
+                "make the folder and let this user write to it"
+            }
             OpenError::Unreachable { .. } => {
                 "SQLite: check that the file is a database and that this user may write it and its folder; \
                  PostgreSQL: check that it runs, and the user, password, database and sslmode in the address"

@@ -1,6 +1,6 @@
 //! Opening: the address, the connections and their settings.
 
-use crate::disk::folder_of;
+use crate::disk::{folder_of, private_file};
 use crate::{OpenError, SecretKey, Store, migrate};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Executor};
@@ -50,6 +50,10 @@ async fn connect_sqlite(url: &str, rest: &str) -> Result<AnyPool, OpenError> {
     if !in_memory {
         make_folder_of(Path::new(file))?;
         if !query.contains("mode=") {
+            // In an address %41 is an A; such a file is left to SQLite.
+            if !file.contains('%') {
+                make_private(Path::new(file))?;
+            }
             url.push_str(if rest.contains('?') { "&" } else { "?" });
             url.push_str("mode=rwc");
         }
@@ -75,6 +79,19 @@ fn make_folder_of(file: &Path) -> Result<(), OpenError> {
         path: folder.display().to_string(),
         source,
     })
+}
+
+/// Makes a missing database file for its owner only: its digests are as good as passwords. SQLite gives the files
+/// beside it the same mode.
+fn make_private(file: &Path) -> Result<(), OpenError> {
+    match private_file().write(true).create_new(true).open(file) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(OpenError::File {
+            path: file.display().to_string(),
+            source,
+        }),
+    }
 }
 
 /// WAL lets readers go on while one writes. NORMAL may lose the last commits when the power fails (never

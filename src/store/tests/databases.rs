@@ -10,6 +10,7 @@ use directory::{
 use postgres::Postgres;
 use sqlx::{AnyPool, AssertSqlSafe, Row};
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use store::{Error, OpenError, PasswordChange, RecordCursor, SecretKey, Store, Writer, ha1};
@@ -60,6 +61,11 @@ async fn sqlite_is_set_up_for_readers_beside_a_writer() {
     let raw = AnyPool::connect(&url).await.expect("connected");
     let row = sqlx::query("PRAGMA journal_mode").fetch_one(&raw).await;
     assert_eq!(row.expect("a row").get::<String, _>(0), "wal");
+    let files = std::fs::read_dir(folder.path()).expect("the folder");
+    for file in files.map(|file| file.expect("a file")) {
+        let mode = file.metadata().expect("its mode").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", file.file_name());
+    }
 }
 
 #[tokio::test]
