@@ -3,6 +3,7 @@
 use crate::config::{Config, LogFormat};
 use crate::shift::Shift;
 use crate::start::{self, Started};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 use store::{SecretKey, Store};
@@ -14,7 +15,7 @@ pub enum StartError {
     DataDir { path: String, why: String },
     #[error("the data directory {path} is in use by another offhook")]
     DataDirTaken { path: String },
-    #[error("the database cannot be opened: {0}")]
+    #[error("{0}")]
     Database(#[from] store::OpenError),
     #[error("the database failed: {0}")]
     Store(#[from] store::Error),
@@ -139,6 +140,7 @@ fn log(config: &Config) {
     let filter = tracing_subscriber::EnvFilter::new(format!("{},sqlx=warn", config.log.level));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // A second start in one process (a test) keeps the first one's log.
     let _set = match config.log.format {

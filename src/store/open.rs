@@ -175,6 +175,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_server_that_is_not_there_is_told_so() {
+        let url = "postgres://ann:secret@127.0.0.1:1/office";
+        let error = Store::open(url, SecretKey::from_bytes([1; 32])).await;
+        let text = error.err().expect("refused").to_string();
+        assert!(text.contains("Connection refused"), "{text}");
+    }
+
+    #[tokio::test]
     async fn other_addresses_are_refused_with_a_hint() {
         let key = SecretKey::from_bytes([1; 32]);
         let error = Store::open("mysql://u:secret@h/d", key)
