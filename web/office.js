@@ -1,12 +1,17 @@
-// The live office: asks the API every two seconds, and shows what it says as text, never as markup.
+// The live office: asks the API every two seconds, and shows what it says as text, never as markup. Extensions and
+// trunks change seldom: they are asked for every tenth time only.
 "use strict";
 
 const EVERY_MS = 2000;
+const SELDOM = 10;
+const RECORDS = 20;
 const KEY = "offhook-key";
 const el = (id) => document.getElementById(id);
 let timer = 0;
 // Counts keys entered and forgotten: an answer to a question of an earlier one is thrown away.
 let visit = 0;
+let rounds = 0;
+let entered = "";
 
 class Refused extends Error {
   constructor(status, why) {
@@ -15,9 +20,14 @@ class Refused extends Error {
   }
 }
 
-async function ask(path, key) {
+async function ask(path, key, sent) {
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
-  const response = await fetch(`/api/v1${path}`, { headers });
+  const request = { headers };
+  if (sent) {
+    headers["Content-Type"] = "application/json";
+    Object.assign(request, { method: "POST", body: JSON.stringify(sent) });
+  }
+  const response = await fetch(`/api/v1${path}`, request);
   const body = await response.json();
   if (!response.ok) throw new Refused(response.status, body.detail);
   return body;
@@ -59,6 +69,8 @@ function fill(body, rows, columns, nothing) {
 }
 
 const clock = (time) => new Date(time).toLocaleTimeString();
+const dayAndClock = (time) => new Date(time).toLocaleString();
+const seconds = (number) => `${number.toFixed(1)} s`;
 
 function show(calls, registrations) {
   el("call-count").textContent = calls.length;
@@ -69,36 +81,79 @@ function show(calls, registrations) {
   fill(el("registrations"), registrations.map(phone), 5, "No phone is registered.");
 }
 
+function showRecords(records) {
+  const record = (r) => [
+    dayAndClock(r.started_at), r.from, r.to, r.reason || r.cause, seconds(r.ring_s), r.answered_at === null ? "" : seconds(r.talk_s),
+  ];
+  fill(el("records"), records.map(record), 6, "Nobody has called yet.");
+}
+
+function showOffice(extensions, trunks) {
+  el("extension-count").textContent = extensions.length;
+  const extension = (e) => [e.number, e.name, e.codecs.join(", "), e.max_contacts];
+  fill(el("extensions"), extensions.map(extension), 4, "There is no extension yet.");
+  const trunk = (t) => [t.name, t.host, Object.keys(t.numbers).join(", "), [t.state, t.state_why].filter(Boolean).join(": ")];
+  fill(el("trunks"), trunks.map(trunk), 4, "There is no trunk.");
+}
+
 function trouble(text) {
   el("trouble").textContent = text;
   el("trouble").hidden = text === "";
 }
 
-async function health() {
-  const { version, database, records_waiting: waiting } = await ask("/system/health");
+async function health(key) {
+  const { version, records_waiting: waiting, problems, dialplan_errors: errors } = await ask("/system/health", key);
   const words = [`version ${version}`];
-  if (database !== "ok") words.push("the database is away");
   if (waiting > 0) words.push(`${waiting} call records not written yet`);
   el("health").textContent = words.join(", ");
+  const places = (errors ?? []).map((e) => `${[e.file, e.line, e.column].filter(Boolean).join(":")}: ${e.why}`);
+  el("problems").replaceChildren(...[...problems, ...places].map((text) => {
+    const item = document.createElement("li");
+    item.textContent = text;
+    return item;
+  }));
 }
 
 function leave() {
   clearTimeout(timer);
   visit += 1;
+  entered = "";
   sessionStorage.removeItem(KEY);
   el("office").hidden = true;
+  el("leave").hidden = true;
   el("enter").hidden = false;
+  el("problems").replaceChildren();
   show([], []);
+  showRecords([]);
+  showOffice([], []);
+}
+
+async function office(key, mine) {
+  const [extensions, trunks] = await Promise.all([all("/extensions", key), all("/trunks", key)]);
+  if (mine === visit) showOffice(extensions, trunks);
+}
+
+// What comes from the database.
+async function stored(key, mine) {
+  const records = await ask(`/call-records?limit=${RECORDS}`, key);
+  if (mine === visit) showRecords(records.items);
+  if (rounds % SELDOM === 0) await office(key, mine);
+  rounds += 1;
 }
 
 async function refresh(key, mine) {
   try {
-    const [calls, registrations] = await Promise.all([all("/calls", key), all("/registrations", key), health()]);
+    // Alone at first: a wrong key is told once.
+    const calls = await all("/calls", key);
+    const [registrations] = await Promise.all([all("/registrations", key), health(key)]);
     if (mine !== visit) return;
     sessionStorage.setItem(KEY, key);
     show(calls, registrations);
     el("enter").hidden = true;
+    el("leave").hidden = false;
     el("office").hidden = false;
+    await stored(key, mine);
+    if (mine !== visit) return;
     trouble("");
   } catch (error) {
     if (mine !== visit) return;
@@ -115,7 +170,26 @@ async function refresh(key, mine) {
 function enter(key) {
   clearTimeout(timer);
   visit += 1;
+  rounds = 0;
+  entered = key;
   refresh(key, visit);
+}
+
+async function makeExtension() {
+  const [number, name, password] = ["new-number", "new-name", "new-password"].map((id) => el(id).value);
+  const told = (text, className) => {
+    el("new-told").textContent = text;
+    el("new-told").className = className;
+  };
+  told("", "");
+  try {
+    await ask("/extensions", entered, { number: number.trim(), name: name.trim(), password });
+    el("new-extension").reset();
+    told(`Extension ${number.trim()} is there: a phone may register.`, "quiet");
+    await office(entered, visit);
+  } catch (error) {
+    told(error instanceof Refused ? error.message : "The switch does not answer.", "bad");
+  }
 }
 
 el("enter").addEventListener("submit", (event) => {
@@ -123,6 +197,10 @@ el("enter").addEventListener("submit", (event) => {
   const key = el("key").value.trim();
   el("key").value = "";
   if (key) enter(key);
+});
+el("new-extension").addEventListener("submit", (event) => {
+  event.preventDefault();
+  makeExtension();
 });
 el("leave").addEventListener("click", () => {
   leave();

@@ -96,8 +96,8 @@ fn reload(dialplan: &Dialplan) -> Option<Result<(), Vec<ScriptError>>> {
             for problem in problems.iter().take(20) {
                 warn!(
                     file = problem.file,
-                    line = problem.line.unwrap_or(0),
-                    column = problem.column.unwrap_or(0),
+                    line = problem.line,
+                    column = problem.column,
                     why = problem.why,
                     "the dialplan was refused; the old one stays in force"
                 );
