@@ -159,7 +159,7 @@ def ports(binary):
             finally:
                 second.__exit__()
             address = where.split("://")[-1]
-            assert code == 1 and address in said and re.search("taken|in use", said), (where, code, said)
+            assert code == 1 and address in said and re.search("taken|already listens", said), (where, code, said)
         yield f"{len(wanted)} second starts on a SIP address and one on the HTTP address were refused, the last with: {said}"
         first.extension("101")
         with Client(first, "101") as a:
