@@ -1,7 +1,7 @@
 //! Large requests over UDP. RFC 3261 §18.1.1: a request over 1,300 octets is to go by TCP, because fragments get lost;
 //! when TCP cannot be had it goes by UDP after all, which is what most phones and providers expect.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -16,6 +16,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// Remotes remembered; beyond that the oldest knowledge is forgotten.
 const REMOTES: usize = 4096;
+
+/// INVITEs that went by TCP and are remembered; beyond that the oldest is forgotten.
+const MOVED: usize = 4096;
 
 /// Whether this datagram should go by TCP if possible.
 pub(crate) fn is_large_request(bytes: &[u8]) -> bool {
@@ -35,6 +38,61 @@ pub(crate) fn by_tcp(bytes: &Bytes) -> Option<Bytes> {
         .get_mut(at..at + UDP.len())?
         .copy_from_slice(b"SIP/2.0/TCP");
     Some(changed.freeze())
+}
+
+/// Which INVITEs went by TCP instead of UDP. What belongs to the same transaction goes the same way: CANCEL (RFC 3261
+/// §9.1) and the ACK of a refusal (§17.1.1.3), both of which are small and have the INVITE's branch.
+#[derive(Default)]
+pub(crate) struct Moved(Mutex<Branches>);
+
+#[derive(Default)]
+struct Branches {
+    known: HashSet<(SocketAddr, Bytes)>,
+    /// Oldest first.
+    order: VecDeque<(SocketAddr, Bytes)>,
+}
+
+impl Moved {
+    /// `request` was written to a TCP connection to `remote`.
+    pub(crate) fn note(&self, remote: SocketAddr, request: &Bytes) {
+        let Some(key) = key(remote, request).filter(|_| request.starts_with(b"INVITE ")) else {
+            return;
+        };
+        let mut branches = self.lock();
+        if branches.known.insert(key.clone()) {
+            branches.order.push_back(key);
+        }
+        if branches.order.len() > MOVED
+            && let Some(oldest) = branches.order.pop_front()
+        {
+            branches.known.remove(&oldest);
+        }
+    }
+
+    /// Whether `request` belongs to an INVITE that was moved.
+    pub(crate) fn concerns(&self, remote: SocketAddr, request: &Bytes) -> bool {
+        let follows = request.starts_with(b"ACK ") || request.starts_with(b"CANCEL ");
+        follows && key(remote, request).is_some_and(|key| self.lock().known.contains(&key))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Branches> {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The branch of the topmost Via as we write it, copied so that the message need not stay.
+fn key(remote: SocketAddr, request: &[u8]) -> Option<(SocketAddr, Bytes)> {
+    const BRANCH: &[u8] = b";branch=";
+    let line = request.iter().position(|b| *b == b'\n')?;
+    let headers = request.get(line..)?;
+    let at = headers
+        .windows(BRANCH.len())
+        .position(|name| name == BRANCH)?;
+    let value = headers.get(at + BRANCH.len()..)?;
+    let branch = value.split(|b| b";,\r\n ".contains(b)).next()?;
+    Some((remote, Bytes::copy_from_slice(branch)))
 }
 
 #[derive(Clone, Copy)]
@@ -106,6 +164,35 @@ mod tests {
         assert_eq!(by_tcp(&request).unwrap(), expected);
         let odd = Bytes::from_static(b"INVITE sip:a SIP/2.0\r\n\r\nSIP/2.0/UDP");
         assert_eq!(by_tcp(&odd), None);
+    }
+
+    #[test]
+    fn what_belongs_to_a_moved_invite_is_known_for_long_but_not_for_ever() {
+        let (remote, other) = (
+            "192.0.2.1:5060".parse().unwrap(),
+            "192.0.2.1:5062".parse().unwrap(),
+        );
+        let request = |method: &str, branch: usize| {
+            Bytes::from(format!(
+                "{method} sip:a SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK{branch};rport\r\n\r\n"
+            ))
+        };
+        let moved = Moved::default();
+        moved.note(remote, &request("INVITE", 0));
+        moved.note(remote, &request("MESSAGE", 1));
+        for method in ["ACK", "CANCEL"] {
+            assert!(moved.concerns(remote, &request(method, 0)), "{method}");
+            assert!(!moved.concerns(other, &request(method, 0)), "{method}");
+            assert!(!moved.concerns(remote, &request(method, 1)), "{method}");
+        }
+        assert!(!moved.concerns(remote, &request("BYE", 0)));
+        for branch in 0..MOVED {
+            moved.note(remote, &request("INVITE", branch));
+        }
+        assert!(moved.concerns(remote, &request("ACK", 0)));
+        moved.note(remote, &request("INVITE", MOVED));
+        assert!(!moved.concerns(remote, &request("ACK", 0)));
+        assert_eq!(moved.lock().known.len(), MOVED);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::dns::Resolver;
 use crate::listen::{BindError, Listen};
-use crate::size::{self, Advice, Attempts};
+use crate::size::{self, Advice, Attempts, Moved};
 use crate::stream::{self, Connector, Origin, Pushed, StreamLimits, Streams};
 use crate::udp::UdpListener;
 use crate::{NetEvent, route};
@@ -36,6 +36,7 @@ struct Shared {
     listens: Vec<Listen>,
     connector: Arc<Connector>,
     attempts: Attempts,
+    moved: Moved,
     /// By which name a TLS remote was looked up, for its certificate.
     names: Mutex<HashMap<SocketAddr, String>>,
     resolver: Resolver,
@@ -142,6 +143,7 @@ impl Transports {
                 listens: bound.listens,
                 connector: Arc::new(connector),
                 attempts: Attempts::default(),
+                moved: Moved::default(),
                 names: Mutex::default(),
                 resolver: Resolver::default(),
                 dropped,
@@ -160,11 +162,15 @@ impl Transports {
     /// [`NetEvent::FlowClosed`] of `flow` as given here.
     ///
     /// A stream flow with id 0 uses a live connection to `flow.remote`, else makes one; one with another id only that
-    /// very connection. UDP leaves from `flow.local`; a request over 1,300 octets tries TCP first.
+    /// very connection. UDP leaves from `flow.local`; a request over 1,300 octets tries TCP first,
+    /// and what belongs to it goes the same way.
     pub fn send(&self, flow: Flow, bytes: Bytes) {
         match flow.transport {
             Transport::Udp if size::is_large_request(&bytes) && self.listens_tcp(flow.remote) => {
                 self.send_large(flow, bytes);
+            }
+            Transport::Udp if self.shared.moved.concerns(flow.remote, &bytes) => {
+                self.follow(flow, bytes);
             }
             Transport::Udp => self.send_datagram(flow, &bytes),
             Transport::Tcp | Transport::Tls => self.send_stream(flow, bytes),
@@ -260,15 +266,12 @@ impl Transports {
         let Some(changed) = size::by_tcp(&bytes) else {
             return self.send_datagram(flow, &bytes);
         };
-        let tcp = Flow {
-            transport: Transport::Tcp,
-            ..flow
-        };
+        let tcp = on_tcp(flow);
         let streams = &self.shared.connector.streams;
         if streams.is_connected(Transport::Tcp, flow.remote)
             && streams.push(tcp, changed.clone(), None) == Pushed::Queued
         {
-            return;
+            return self.shared.moved.note(flow.remote, &bytes);
         }
         match self.shared.attempts.advise(Instant::now(), flow.remote) {
             Advice::Drop => {}
@@ -294,8 +297,17 @@ impl Transports {
         let Some((made, seat)) = seated else {
             return self.send_datagram(flow, &bytes);
         };
+        self.shared.moved.note(flow.remote, &bytes);
         connector.streams.push(seat.flow, changed, None);
         stream::adopt(connector, made, seat, None, None).await;
+    }
+
+    /// Sends what belongs to a request that went by TCP: on that connection, or on another when it is gone.
+    fn follow(&self, flow: Flow, bytes: Bytes) {
+        match size::by_tcp(&bytes) {
+            Some(changed) => self.send_stream(on_tcp(flow), changed),
+            None => self.send_datagram(flow, &bytes),
+        }
     }
 
     /// Tells the switch without waiting for it and without losing it.
@@ -352,5 +364,13 @@ impl Transports {
             .names
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Any TCP connection to the same remote.
+fn on_tcp(flow: Flow) -> Flow {
+    Flow {
+        transport: Transport::Tcp,
+        ..flow
     }
 }

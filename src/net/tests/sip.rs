@@ -403,6 +403,37 @@ async fn a_large_request_goes_by_tcp_when_it_can() {
     assert_eq!(receive(&udp).await, (large.to_vec(), house.at(0)));
 }
 
+#[tokio::test]
+async fn what_belongs_to_a_large_invite_follows_it() {
+    let house = House::new(&["udp://127.0.0.1:0", "tcp://127.0.0.1:0"]).await;
+    let (udp, tcp) = same_port().await;
+    let flow = to(Transport::Udp, house.at(0), udp.local_addr().unwrap());
+    let request = |method: &str, branch: &str, body: usize| {
+        let text = String::from_utf8(options("1", body).to_vec()).unwrap();
+        let text = text.replace("OPTIONS", method);
+        Bytes::from(text.replace("z9hG4bK1", &format!("z9hG4bK{branch}")))
+    };
+    let by_tcp = |text: &Bytes| {
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        text.replace("SIP/2.0/UDP", "SIP/2.0/TCP").into_bytes()
+    };
+    let large = request("INVITE", "1", 2000);
+    house.transports.send(flow, large.clone());
+    let (mut stream, _) = tcp.accept().await.unwrap();
+    assert_eq!(read(&mut stream, large.len()).await, by_tcp(&large));
+    // RFC 3261 §9.1, §17.1.1.3: the transport of the request.
+    for method in ["CANCEL", "ACK"] {
+        let small = request(method, "1", 0);
+        house.transports.send(flow, small.clone());
+        assert_eq!(read(&mut stream, small.len()).await, by_tcp(&small));
+    }
+    for (method, branch) in [("ACK", "2"), ("BYE", "1")] {
+        let small = request(method, branch, 0);
+        house.transports.send(flow, small.clone());
+        assert_eq!(receive(&udp).await, (small.to_vec(), house.at(0)));
+    }
+}
+
 /// A UDP socket and a TCP listener at one address.
 async fn same_port() -> (UdpSocket, TcpListener) {
     loop {
