@@ -435,11 +435,7 @@ impl<'a> Fields<'a> {
             if !scan::is_token(name.as_bytes()) {
                 return None;
             }
-            let value = match value.strip_prefix('"') {
-                Some(quoted) => quoted.strip_suffix('"')?,
-                None => value,
-            };
-            fields.push((name, value));
+            fields.push((name, plain(value)?));
         }
         Some(Fields(fields))
     }
@@ -450,6 +446,18 @@ impl<'a> Fields<'a> {
             .find(|(n, _)| n.eq_ignore_ascii_case(name))
             .map(|(_, value)| *value)
     }
+}
+
+/// What a value says, escapes left in. RFC 3261 §25.1 `auth-param`: a token or one quoted string. Some leave the quotes
+/// away; whatever can stand between quotes is then taken too.
+fn plain(value: &str) -> Option<&str> {
+    if !value.starts_with('"') {
+        return (!value.contains(['"', '\\'])).then_some(value);
+    }
+    let whole = scan::quoted_end(value.as_bytes(), 0) == Some(value.len());
+    whole
+        .then(|| value.strip_prefix('"')?.strip_suffix('"'))
+        .flatten()
 }
 
 /// RFC 7616 §3.4 `nc-value`: hexadecimal, eight digits; fewer are taken too.
@@ -493,6 +501,21 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn a_quote_within_a_value_is_no_value() {
+        for realm in [r#"a"b""#, r#""a"b""#, r#"""a""#, r#"a\"#, r#"""#, r#""a\""#] {
+            let challenge = format!(r#"Digest realm={realm}, nonce="n""#);
+            assert_eq!(Challenge::parse(&challenge), None, "{realm}");
+        }
+        for realm in [r#""""#, r#""a \" b""#, "a.b", "pbx@[::1]"] {
+            let challenge = format!(r#"Digest realm={realm}, nonce=n"#);
+            let challenge = Challenge::parse(&challenge).expect("a challenge");
+            let proof = authorize(&[challenge], "u", "p", "INVITE", "sip:a", "c", 1);
+            let proof = proof.expect("an answer");
+            assert!(Credentials::parse(&proof).is_some(), "{proof}");
+        }
+    }
 
     fn fields_of(value: &str) -> Credentials {
         Credentials::parse(value).expect("these credentials are well formed")
