@@ -236,6 +236,11 @@ impl Endpoint {
         (self.layer.len(), self.dialogs.len())
     }
 
+    /// Armed timers.
+    pub fn timers(&self) -> usize {
+        self.layer.wheel.len()
+    }
+
     /// Calls somebody. Ends in `Answered` or `Refused`, even when it could not be sent.
     pub fn invite(&mut self, now: Instant, invite: Invite) -> DialogId {
         self.layer.wheel.touch(now);

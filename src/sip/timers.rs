@@ -95,7 +95,6 @@ impl<T> Wheel<T> {
     }
 
     /// How many timers are armed.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.live.len()
     }

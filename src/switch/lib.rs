@@ -51,8 +51,14 @@ pub struct Switch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
     pub calls: usize,
+    /// Legs that have a dialog.
+    pub legs: usize,
+    /// Calls whose media streams may still tell something.
+    pub lines: usize,
     pub dialogs: usize,
     pub transactions: usize,
+    /// Armed timers of SIP and of calls; those of registrations and trunks never rest.
+    pub timers: usize,
     /// RTP ports in use.
     pub ports: usize,
 }
@@ -114,8 +120,11 @@ impl Switch {
         let (transactions, dialogs) = self.office.sip.sizes();
         Sizes {
             calls: self.calls.len(),
+            legs: self.office.dialogs.len(),
+            lines: self.office.lines.len(),
             dialogs,
             transactions,
+            timers: self.office.sip.timers() + self.office.timers.of_calls(),
             ports: self.office.ports.in_use(),
         }
     }

@@ -45,6 +45,12 @@ impl Timers {
         self.armed.keys().next().map(|key| key.0)
     }
 
+    /// How many armed timers are about calls.
+    pub(crate) fn of_calls(&self) -> usize {
+        let of_call = |timer: &&Timer| matches!(timer, Timer::Activity(_) | Timer::Report(_));
+        self.armed.values().filter(of_call).count()
+    }
+
     /// Takes a timer that is due at `now`.
     pub(crate) fn due(&mut self, now: Instant) -> Option<Timer> {
         let entry = self.armed.first_entry()?;

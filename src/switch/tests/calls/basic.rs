@@ -1,16 +1,9 @@
 //! Stories of calls in virtual time: what a user would see.
 
-use crate::world::World;
 use crate::world::phone::{Manner, State};
+use crate::world::{EMPTY, World};
 use directory::Ending;
-use switch::{Event, Sizes};
-
-const EMPTY: Sizes = Sizes {
-    calls: 0,
-    dialogs: 0,
-    transactions: 0,
-    ports: 0,
-};
+use switch::Event;
 
 #[test]
 fn a_call_is_answered_talked_and_hung_up() {
@@ -153,68 +146,4 @@ fn a_stop_tells_everybody() {
     assert_eq!(world.phone("102").state, State::Over(200));
     assert!(world.log.iter().any(|n| n == "Stopped"), "{:?}", world.log);
     assert_eq!(world.records.len(), 1);
-}
-
-/// A thousand calls over a network that loses, doubles and reorders; returns how they ended.
-fn storm(seed: u64) -> Vec<(String, String, u16)> {
-    let numbers: Vec<String> = (100..140).map(|n| n.to_string()).collect();
-    let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
-    let mut world = World::new(&numbers, seed);
-    world.trouble = 10;
-    let mut started = 0;
-    for _ in 0..50 {
-        for pair in numbers.chunks(2) {
-            let (a, b) = (pair[0], pair[1]);
-            let busy = |s: &State| matches!(s, State::Calling | State::Ringing | State::Up);
-            if busy(&world.phone(a).state) || busy(&world.phone(b).state) {
-                continue;
-            }
-            let manner = match world.chance(50) {
-                true => Manner::Answers,
-                false if world.chance(50) => Manner::RingsOnly,
-                false => Manner::Refuses(486),
-            };
-            world.phone(b).manner = manner;
-            world.dials(a, b);
-            started += 1;
-        }
-        world.passes(4_000);
-        for number in &numbers {
-            if world.chance(60) {
-                let now = world.now;
-                match world.phone(number).state {
-                    State::Up => world.phone(number).hangs_up(now),
-                    State::Calling => world.phone(number).cancels(now),
-                    _ => {}
-                }
-            }
-        }
-        world.passes(30_000);
-    }
-    assert!(started >= 600, "{started} calls");
-    world.passes(60_000);
-    for number in &numbers {
-        let now = world.now;
-        world.phone(number).hangs_up(now);
-    }
-    assert_eq!(world.is_silent(), EMPTY, "after {:?}", world.elapsed());
-    let panics: Vec<_> = world
-        .log
-        .iter()
-        .filter(|n| n.contains("Panicked"))
-        .collect();
-    assert!(panics.is_empty(), "{panics:?}");
-    let mut ids: Vec<_> = world.records.iter().map(|r| r.id.clone()).collect();
-    ids.dedup();
-    assert_eq!(ids.len(), world.records.len(), "one record a call");
-    world
-        .records
-        .iter()
-        .map(|r| (r.from.clone(), r.to.clone(), r.sip_code))
-        .collect()
-}
-
-#[test]
-fn a_storm_of_calls_leaves_nothing_behind_and_is_the_same_again() {
-    assert_eq!(storm(11), storm(11));
 }

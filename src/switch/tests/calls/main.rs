@@ -6,4 +6,5 @@ mod emergency;
 mod leaving;
 #[cfg(debug_assertions)]
 mod panic;
+mod storm;
 mod world;

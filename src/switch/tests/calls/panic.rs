@@ -1,15 +1,8 @@
 //! A panic in the handling of one call ends that call and no other. Debug builds only: see `Switch::panic_on`.
 
-use crate::world::World;
 use crate::world::phone::State;
-use switch::{CallId, Event, Sizes};
-
-const EMPTY: Sizes = Sizes {
-    calls: 0,
-    dialogs: 0,
-    transactions: 0,
-    ports: 0,
-};
+use crate::world::{EMPTY, World};
+use switch::{CallId, Event};
 
 fn panics(world: &World) -> usize {
     let panics = world.log.iter().filter(|n| n.contains("Panicked"));

@@ -5,10 +5,11 @@ pub(crate) mod phone;
 
 use bytes::Bytes;
 use directory::{CallRecord, Codec, Directory, Extension, Ha1};
-use phone::Phone;
+use phone::{Phone, header};
 use sip::digest::{Algorithm, ha1};
 use sip::{Flow, Transport};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,6 +30,16 @@ pub(crate) fn digest(first: &str, nonce: &str, method: &str, uri: &str) -> Strin
     )
 }
 
+pub(crate) const EMPTY: Sizes = Sizes {
+    calls: 0,
+    legs: 0,
+    lines: 0,
+    dialogs: 0,
+    transactions: 0,
+    timers: 0,
+    ports: 0,
+};
+
 pub(crate) struct World {
     pub(crate) switch: Switch,
     pub(crate) now: Instant,
@@ -41,6 +52,14 @@ pub(crate) struct World {
     /// Per cent of datagrams lost, doubled and delayed.
     pub(crate) trouble: u64,
     pub(crate) log: Vec<String>,
+    /// Who called whom: the INVITEs with credentials that arrived, by Call-ID.
+    pub(crate) asked: BTreeMap<String, (String, String)>,
+    /// The calls that were taken.
+    pub(crate) taken: BTreeSet<switch::CallId>,
+    /// The media streams that are open, and where.
+    pub(crate) streams: BTreeMap<media::StreamId, SocketAddr>,
+    /// Of every datagram either way, with its time.
+    pub(crate) wire_hash: DefaultHasher,
     ring: Duration,
 }
 
@@ -77,21 +96,14 @@ impl World {
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             trouble: 0,
             log: Vec::new(),
+            asked: BTreeMap::new(),
+            taken: BTreeSet::new(),
+            streams: BTreeMap::new(),
+            wire_hash: DefaultHasher::new(),
             ring: Duration::from_secs(20),
         };
-        let extension = |number: &&str| Extension {
-            number: (*number).to_owned(),
-            name: String::new(),
-            ha1: Ha1 {
-                md5: ha1(Algorithm::Md5, number, "offhook", "a good password"),
-                sha256: ha1(Algorithm::Sha256, number, "offhook", "a good password"),
-            },
-            codecs: vec![Codec::Pcmu, Codec::Pcma],
-            max_contacts: 3,
-            allow_weak_password: false,
-        };
         let directory = Directory::new(
-            numbers.iter().map(extension).collect(),
+            numbers.iter().map(|number| extension(number)).collect(),
             trunks
                 .iter()
                 .enumerate()
@@ -125,14 +137,20 @@ impl World {
         self.phone(from).dials(now, number);
     }
 
-    pub(crate) fn chance(&mut self, percent: u64) -> bool {
+    /// 0 to `sides` - 1.
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        self.random % 100 < percent
+        self.random % sides
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.roll(100) < percent
     }
 
     fn put(&mut self, inward: bool, address: SocketAddr, text: String) {
+        (self.elapsed(), inward, address, &text).hash(&mut self.wire_hash);
         if self.trouble > 0 && self.chance(self.trouble) {
             return;
         }
@@ -189,6 +207,7 @@ impl World {
                     entry,
                     session,
                 } => {
+                    self.taken.insert(call);
                     events.push(Event::Verb {
                         call,
                         verb: self.dial(entry, &session),
@@ -199,7 +218,13 @@ impl World {
                     call,
                     end: ScriptEnd::Stopped,
                 }),
+                Command::Media(media::Command::Open { stream, local, .. }) => {
+                    let taken = self.streams.values().any(|other| *other == local);
+                    assert!(!taken, "{local} is another stream's");
+                    self.streams.insert(stream, local);
+                }
                 Command::Media(media::Command::Close { stream }) => {
+                    self.streams.remove(&stream);
                     events.push(Event::Media(media::Event::Closed {
                         stream,
                         stats: media::StreamStats::default(),
@@ -238,39 +263,63 @@ impl World {
         }
     }
 
-    /// Lets `ms` milliseconds pass in steps of five.
+    /// Lets `ms` milliseconds pass, from one thing that happens to the next.
     pub(crate) fn passes(&mut self, ms: u64) {
         let end = self.now + Duration::from_millis(ms);
-        while self.now < end {
-            self.now += Duration::from_millis(5);
-            let now = self.now;
-            let (due, later) = std::mem::take(&mut self.wire)
-                .into_iter()
-                .partition(|(at, ..)| *at <= now);
-            self.wire = later;
-            let due: Vec<(Instant, bool, SocketAddr, String)> = due;
-            for (_, inward, address, text) in due {
-                if inward {
-                    self.give(Event::Sip {
-                        flow: Self::flow(address),
-                        bytes: Bytes::from(text),
-                    });
-                } else if let Some(phone) = self.phones.get_mut(&address) {
-                    phone.hears(now, &text);
-                }
-            }
-            if self.switch.deadline().is_some_and(|at| at <= now) {
-                self.switch.expire(now);
+        self.speak();
+        while let Some(at) = self.next().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.deliver();
+            if self.switch.deadline().is_some_and(|at| at <= self.now) {
+                self.switch.expire(self.now);
                 self.carry_out();
             }
-            let mut said = Vec::new();
-            for (address, phone) in &mut self.phones {
-                phone.ticks(now);
-                said.extend(phone.out.drain(..).map(|text| (*address, text)));
+            self.speak();
+        }
+        self.now = end;
+    }
+
+    /// When something happens next.
+    fn next(&self) -> Option<Instant> {
+        let wire = self.wire.iter().map(|(at, ..)| *at);
+        let phones = self.phones.values().filter_map(Phone::deadline);
+        wire.chain(phones).chain(self.switch.deadline()).min()
+    }
+
+    fn deliver(&mut self) {
+        let now = self.now;
+        let due: Vec<_> = self.wire.extract_if(.., |(at, ..)| *at <= now).collect();
+        for (_, inward, address, text) in due {
+            if inward {
+                self.hears(address, text);
+            } else if let Some(phone) = self.phones.get_mut(&address) {
+                phone.hears(now, &text);
             }
-            for (address, text) in said {
-                self.put(true, address, text);
-            }
+        }
+    }
+
+    /// The PBX hears a phone.
+    fn hears(&mut self, address: SocketAddr, text: String) {
+        if text.starts_with("INVITE ") && !header(&text, "Authorization").is_empty() {
+            let user = |name| user_of(&header(&text, name));
+            let who = (user("From"), user("To"));
+            self.asked.insert(header(&text, "Call-ID"), who);
+        }
+        self.give(Event::Sip {
+            flow: Self::flow(address),
+            bytes: Bytes::from(text),
+        });
+    }
+
+    /// What the phones have to say goes on its way.
+    fn speak(&mut self) {
+        let mut said = Vec::new();
+        for (address, phone) in &mut self.phones {
+            phone.ticks(self.now);
+            said.extend(phone.out.drain(..).map(|text| (*address, text)));
+        }
+        for (address, text) in said {
+            self.put(true, address, text);
         }
     }
 
@@ -296,8 +345,28 @@ fn home(number: &str, index: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, high, low], 5060))
 }
 
+/// The user part of an address.
+fn user_of(address: &str) -> String {
+    let user = address.split("sip:").nth(1).unwrap_or_default();
+    user.split('@').next().unwrap_or_default().to_owned()
+}
+
 fn provider(index: usize) -> std::net::IpAddr {
     std::net::IpAddr::from([10, 1, 0, index as u8 + 1])
+}
+
+fn extension(number: &str) -> Extension {
+    Extension {
+        number: number.to_owned(),
+        name: String::new(),
+        ha1: Ha1 {
+            md5: ha1(Algorithm::Md5, number, "offhook", "a good password"),
+            sha256: ha1(Algorithm::Sha256, number, "offhook", "a good password"),
+        },
+        codecs: vec![Codec::Pcmu, Codec::Pcma],
+        max_contacts: 3,
+        allow_weak_password: false,
+    }
 }
 
 fn trunk(name: &str, index: usize) -> directory::Trunk {

@@ -415,6 +415,12 @@ impl Phone {
         self.send(now, &format!("200{}", self.dialog.call_id), ok);
     }
 
+    /// When it has something to repeat or to give up.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let repeats = self.repeats.values();
+        repeats.map(|repeat| repeat.at.min(repeat.end)).min()
+    }
+
     /// Repeats what was not answered.
     pub(crate) fn ticks(&mut self, now: Instant) {
         if self.vanished {
