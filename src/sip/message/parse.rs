@@ -399,16 +399,28 @@ impl Message {
         }
     }
 
-    /// Where the first value of the first line of that name stands.
+    /// Where the first value of that name stands: the first that is not empty, as `Message::values` has it.
     pub(super) fn first_value(&self, id: HeaderId) -> Option<Span> {
-        let field = self.fields.iter().find(|f| f.id == id)?;
-        let value = self.slice(field.value);
-        let end = scan::find_top(value, b',').unwrap_or(value.len());
-        let first = scan::trim(value.get(..end)?);
-        let start = field.value.start;
-        Some(Span {
-            start,
-            end: start + first.len(),
+        let lines = self.fields.iter().filter(|f| f.id == id);
+        lines
+            .flat_map(|f| self.parts(f.value))
+            .find(|part| part.start < part.end)
+    }
+
+    /// Where the values of a line stand, trimmed.
+    fn parts(&self, line: Span) -> impl Iterator<Item = Span> {
+        let mut next = Some(line.start);
+        std::iter::from_fn(move || {
+            let start = next?;
+            let rest = self.bytes.get(start..line.end)?;
+            let comma = scan::find_top(rest, b',');
+            next = comma.map(|comma| start + comma + 1);
+            let part = rest.get(..comma.unwrap_or(rest.len()))?;
+            let lead = part.iter().take_while(|b| b" \t\r\n".contains(b)).count();
+            Some(Span {
+                start: start + lead,
+                end: start + lead + scan::trim(part).len(),
+            })
         })
     }
 

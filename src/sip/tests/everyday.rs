@@ -331,10 +331,29 @@ fn the_source_is_stamped_on_the_topmost_via_only() {
             "10.0.0.1:9",
             "SIP / 2.0 / UDP a;x=\";rport\";received=10.0.0.1;rport=9 , SIP/2.0/UDP b;rport",
         ),
+        (
+            ", SIP/2.0/UDP a;rport",
+            "10.0.0.1:9",
+            ", SIP/2.0/UDP a;received=10.0.0.1;rport=9",
+        ),
         ("garbage", "10.0.0.1:9", "garbage"),
     ] {
         assert_eq!(stamped(via, source), expected);
     }
+}
+
+#[test]
+fn an_empty_via_is_not_the_topmost() {
+    let text = "OPTIONS sip:a SIP/2.0\r\nVia:\r\nVia: SIP/2.0/UDP a;rport;branch=b\r\n\r\n";
+    let m = stamp_via(
+        Message::parse(Bytes::from(text)).unwrap(),
+        "10.0.0.1:9".parse().unwrap(),
+    );
+    let vias: Vec<_> = m.headers(HeaderId::Via).collect();
+    assert_eq!(
+        vias,
+        ["", "SIP/2.0/UDP a;branch=b;received=10.0.0.1;rport=9"]
+    );
 }
 
 #[test]
