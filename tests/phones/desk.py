@@ -45,7 +45,7 @@ def steady(path, seconds):
     assert sound, f"{path}: nothing was heard"
     start = int((sound[0] + 0.5) * rate)
     stretch = samples[start:start + int(seconds * rate)]
-    assert len(stretch) == int(seconds * rate), f"{path}: sound for {sound[1] - sound[0]:.2f} s, {seconds} s are to be measured"
+    assert len(stretch) == int(seconds * rate), f"{path}: sound for {sound[1] - sound[0]:.2f} s only"
     return rate, stretch
 
 

@@ -35,8 +35,8 @@ class Provider:
         self.leg = RtpLeg(FROM_OUTSIDE, "PCMA", PROVIDER_DBFS, self.host)
         out = os.path.join(self.folder, f"provider-{self.transport}-{self.starts}")
         self.child, self.dir, _ = sipp.start(
-            "provider", "127.0.0.1:5060", keys={"user": USER, "secret": SECRET, "expires": EXPIRES}, calls=1000, ring=500,
-            transport=self.transport, port=self.port, host=self.host, media_port=self.leg.port, timeout=300,
+            "provider", "127.0.0.1:5060", keys={"user": USER, "secret": SECRET, "expires": EXPIRES}, calls=1000,
+            ring=500, transport=self.transport, port=self.port, host=self.host, media_port=self.leg.port, timeout=300,
             recv_timeout=300_000, out=out)
 
     def messages(self):
@@ -102,7 +102,8 @@ def outbound(server, folder, provider, records):
                      "legs": [("101", None, "PCMA"), (OUTSIDE, "itsp", "PCMA")]})
     invites = re.findall(r"^INVITE (\S+) SIP", provider.messages(), re.M)
     assert len(invites) == 2 and all(f"sip:{OUTSIDE}@{provider.host}" in uri for uri in invites), invites
-    return f"outbound 9{OUTSIDE}: {both_ways(folder, 'outbound', a, provider.leg)}; record: outbound by {record['legs'][1]['trunk']}"
+    return f"outbound 9{OUTSIDE}: {both_ways(folder, 'outbound', a, provider.leg)}; " \
+           f"record: outbound by {record['legs'][1]['trunk']}"
 
 
 def inbound(server, folder, provider, records):
@@ -111,8 +112,8 @@ def inbound(server, folder, provider, records):
     try:
         a.register()
         with RtpLeg(FROM_OUTSIDE, "PCMA", PROVIDER_DBFS, provider.host) as leg:
-            call = sipp.start("uac", server.address(), users=[("+4917012345", "none")], keys={"dest": NUMBER}, hold=6500,
-                              host=provider.host, media_port=leg.port, out=folder)
+            call = sipp.start("uac", server.address(), users=[("+4917012345", "none")], keys={"dest": NUMBER},
+                              hold=6500, host=provider.host, media_port=leg.port, out=folder)
             a.answer()
             a.wait_event("closed", 15)
             result = sipp.finish(*call)
@@ -164,6 +165,22 @@ def restart(server, udp, tcp):
               f"started again: registered after {back:.1f} s"
 
 
+def leaving(server, alive, dead):
+    """The PBX stops: a provider that is there is told, one that is not holds nothing up."""
+    dead.stop()
+    before = len(alive.messages())
+    began = time.monotonic()
+    code = server.stop()
+    took = time.monotonic() - began
+    assert code == 0 and took < 5, (code, took)
+    # SIPp writes down what it had to say at its own pace.
+    said = util.wait_for(lambda: (lambda m: m if "SIP/2.0 200 OK" in m else None)(alive.messages()[before:]), 3,
+                         "200 OK for the last REGISTER")
+    farewell = [message for message in said.split("\n\n\n") if "REGISTER sip:" in message][-1]
+    assert "Authorization: Digest" in farewell and "Expires: 0" in farewell, said
+    return f"SIGTERM with one provider dead: exit 0 after {took:.1f} s, the other was told, with digest"
+
+
 def trunks(binary):
     folder = tempfile.mkdtemp(prefix="offhook-provider-")
     udp, tcp = Provider(folder, "127.0.0.2"), Provider(folder, "127.0.0.3", "tcp")
@@ -178,6 +195,7 @@ def trunks(binary):
             yield stranger(server, folder)
             yield from restart(server, udp, tcp)
             yield "after the restart, " + outbound(server, folder, udp, 3)
+            yield leaving(server, udp, tcp)
     finally:
         udp.stop()
         tcp.stop()
