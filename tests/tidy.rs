@@ -120,6 +120,21 @@ fn imports_point_down() {
     }
 }
 
+/// Clippy reads the nearest `clippy.toml` only.
+#[test]
+fn the_pure_crates_ban_clocks_and_keep_the_limits() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &Path| fs::read_to_string(path).expect("a clippy.toml");
+    let limits = read(&root.join("clippy.toml"));
+    for room in ["sip", "media", "directory", "switch"] {
+        let own = read(&root.join("src").join(room).join("clippy.toml"));
+        assert!(own.contains("\"std::time::Instant::now\""), "{room}");
+        for line in limits.lines() {
+            assert!(own.lines().any(|l| l == line), "{room} lacks {line}");
+        }
+    }
+}
+
 #[test]
 fn nothing_is_left_unfinished() {
     let marks = [

@@ -4,6 +4,14 @@
 //! those are the edges. Next: [`Event`] (everything in), [`Command`] (everything out), [`Notice`]
 //! (everything told), then `admission` and `call`.
 
+#![cfg_attr(
+    test,
+    expect(
+        clippy::disallowed_methods,
+        reason = "virtual time begins at some time"
+    )
+)]
+
 mod admission;
 mod call;
 mod cause;

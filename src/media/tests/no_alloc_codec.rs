@@ -1,5 +1,10 @@
 //! Proves that no codec, resampler or packet routine allocates once it is made: the global allocator counts.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "virtual time begins at some time"
+)]
+
 use media::codec::resample::Resampler;
 use media::codec::{Codec, Decoder, Encoder, MAX_FRAME};
 use media::rtp::packet::{self, Header};

@@ -1,6 +1,10 @@
 //! Packets and ticks allocate nothing: a media thread must not wait for the allocator's locks.
 
 #![expect(unsafe_code, reason = "a global allocator cannot be written without")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "virtual time begins at some time"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

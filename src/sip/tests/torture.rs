@@ -1,6 +1,8 @@
 //! The 49 messages of RFC 4475, each with what becomes of it here. The files are the
 //! archive of the RFC's Appendix A, byte for byte.
 
+#![expect(clippy::disallowed_methods, reason = "the messages are in files")]
+
 use std::fs;
 use std::path::Path;
 

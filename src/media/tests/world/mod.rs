@@ -1,6 +1,10 @@
 //! An engine with a virtual clock and parties that write and read their own packets.
 
 #![allow(dead_code, reason = "each test file uses its part")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "virtual time begins at some time"
+)]
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

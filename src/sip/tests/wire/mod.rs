@@ -1,5 +1,10 @@
 //! One endpoint against SIP text written by hand, in virtual time. Shared by the tests beside it.
+
 #![allow(dead_code, reason = "every test file uses another part of it")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "virtual time begins at some time"
+)]
 
 use std::time::{Duration, Instant};
 
