@@ -170,12 +170,44 @@ pub async fn open_store(config: &Config) -> Result<Store, StartError> {
 /// The realm changed, or the database failed.
 pub async fn check_realm(config: &Config, store: &Store) -> Result<(), StartError> {
     let wanted = config.sip.realm.clone();
+    refuse_realm(&wanted, store).await?;
+    Ok(store.set_realm(&wanted).await?)
+}
+
+async fn refuse_realm(wanted: &str, store: &Store) -> Result<(), StartError> {
     match store.realm().await? {
         Some(kept) if kept != wanted && store.extension_count().await? > 0 => {
+            let wanted = wanted.to_owned();
             Err(StartError::Realm { wanted, kept })
         }
-        Some(kept) if kept == wanted => Ok(()),
-        Some(_) | None => Ok(store.set_realm(&wanted).await?),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What would keep [`open_store`] and [`check_realm`] from succeeding; changes nothing, so that it may be asked beside a
+/// running PBX of another version.
+///
+/// # Errors
+/// Folder, key, database or realm cannot be used.
+pub async fn look_at_store(config: &Config) -> Result<(), StartError> {
+    let dir = &config.data.dir;
+    let trouble = |e: std::io::Error| StartError::DataDir {
+        path: dir.display().to_string(),
+        why: in_words(&e),
+    };
+    if dir.try_exists().map_err(trouble)? && !dir.is_dir() {
+        return Err(trouble(std::io::ErrorKind::NotADirectory.into()));
+    }
+    let file = dir.join("secret.key");
+    let key = if file.try_exists().map_err(trouble)? {
+        SecretKey::load_or_create(&file).map_err(trouble)?
+    } else {
+        // Fits as long as there is nothing to decrypt.
+        SecretKey::from_bytes([0; 32])
+    };
+    match Store::look(&config.database_url(), key).await? {
+        Some(store) => refuse_realm(&config.sip.realm, &store).await,
+        None => Ok(()),
     }
 }
 

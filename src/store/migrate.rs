@@ -6,6 +6,34 @@ use sqlx::{Any, AnyPool, Row, Transaction};
 /// Every migration in order; its number is its place, counted from 1.
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_office.sql")];
 
+/// Whether the database is empty or older than this program; it is only looked at.
+pub(crate) async fn is_needed(pool: &AnyPool, url: String) -> Result<bool, OpenError> {
+    let row = sqlx::query("SELECT version FROM schema_version")
+        .fetch_optional(pool)
+        .await;
+    let found: i64 = match row {
+        Ok(Some(row)) => row.try_get("version").unwrap_or(0),
+        // There is no such table.
+        Ok(None) | Err(sqlx::Error::Database(_)) => 0,
+        Err(error) => {
+            return Err(OpenError::Unreachable {
+                url,
+                why: error.to_string(),
+            });
+        }
+    };
+    refuse_newer(found)?;
+    Ok(found < MIGRATIONS.len() as i64)
+}
+
+fn refuse_newer(found: i64) -> Result<(), OpenError> {
+    let known = MIGRATIONS.len() as i64;
+    if found > known {
+        return Err(OpenError::Newer { found, known });
+    }
+    Ok(())
+}
+
 /// Runs what the database behind `pool` lacks; `url` is only for messages.
 pub(crate) async fn run(pool: &AnyPool, url: String) -> Result<(), OpenError> {
     let unreachable = |e: sqlx::Error| OpenError::Unreachable {
@@ -21,10 +49,7 @@ pub(crate) async fn run(pool: &AnyPool, url: String) -> Result<(), OpenError> {
     .map_err(unreachable)?;
     let mut transaction = pool.begin().await.map_err(unreachable)?;
     let found = lock_version(&mut transaction).await.map_err(unreachable)?;
-    let known = MIGRATIONS.len() as i64;
-    if found > known {
-        return Err(OpenError::Newer { found, known });
-    }
+    refuse_newer(found)?;
     for (number, text) in (1..).zip(MIGRATIONS).filter(|(n, _)| *n > found) {
         let failed = |e: sqlx::Error| OpenError::Migration {
             number,
@@ -37,7 +62,7 @@ pub(crate) async fn run(pool: &AnyPool, url: String) -> Result<(), OpenError> {
         tracing::info!(number, "database migrated");
     }
     sqlx::query("UPDATE schema_version SET version = $1")
-        .bind(known)
+        .bind(MIGRATIONS.len() as i64)
         .execute(&mut *transaction)
         .await
         .map_err(unreachable)?;

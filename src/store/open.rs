@@ -21,42 +21,71 @@ impl Store {
     /// When it cannot be reached or changed, was written by a newer program, or its trunk passwords were
     /// encrypted with another key than `key`.
     pub async fn open(url: &str, key: SecretKey) -> Result<Store, OpenError> {
-        sqlx::any::install_default_drivers();
-        let pool = match url.strip_prefix("sqlite:") {
-            Some(rest) => connect_sqlite(url, rest).await?,
-            None if url.starts_with("postgres:") || url.starts_with("postgresql:") => {
-                connect_postgres(url).await?
+        if let Some((file, exact)) = sqlite_file(url) {
+            make_folder_of(file)?;
+            if exact && !url.contains("mode=") {
+                make_private(file)?;
             }
-            None => {
-                return Err(OpenError::Url {
-                    url: without_password(url),
-                    why: "it begins with neither sqlite: nor postgres:".into(),
-                });
-            }
-        };
+        }
+        let pool = connect_to(url).await?;
         migrate::run(&pool, without_password(url)).await?;
+        Store::checked(pool, key).await
+    }
+
+    /// As [`Store::open`], but changes nothing. `None` when there is no database yet, or one that [`Store::open`]
+    /// would first have to bring up to date.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn look(url: &str, key: SecretKey) -> Result<Option<Store>, OpenError> {
+        if sqlite_file(url).is_some_and(|(file, exact)| exact && !file.exists()) {
+            return Ok(None);
+        }
+        let pool = connect_to(url).await?;
+        if migrate::is_needed(&pool, without_password(url)).await? {
+            return Ok(None);
+        }
+        Store::checked(pool, key).await.map(Some)
+    }
+
+    /// A wrong key shows at the start, not when the first trunk fails to register.
+    async fn checked(pool: AnyPool, key: SecretKey) -> Result<Store, OpenError> {
         let store = Store { pool, key };
-        // A wrong key shows at the start, not when the first trunk fails to register.
         store.trunks_with_passwords().await?;
         Ok(store)
     }
 }
 
-async fn connect_sqlite(url: &str, rest: &str) -> Result<AnyPool, OpenError> {
+/// The file of an SQLite database that is not in memory, and whether its name is written plainly: in an address %41 is
+/// an A.
+fn sqlite_file(url: &str) -> Option<(&Path, bool)> {
+    let rest = url.strip_prefix("sqlite:")?;
     let (file, query) = rest.split_once('?').unwrap_or((rest, ""));
     let file = file.strip_prefix("//").unwrap_or(file);
     let in_memory = file == ":memory:" || query.contains("mode=memory");
+    (!in_memory).then(|| (Path::new(file), !file.contains('%')))
+}
+
+async fn connect_to(url: &str) -> Result<AnyPool, OpenError> {
+    sqlx::any::install_default_drivers();
+    if url.starts_with("sqlite:") {
+        connect_sqlite(url).await
+    } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+        connect(AnyPoolOptions::new().max_connections(8), url).await
+    } else {
+        Err(OpenError::Url {
+            url: without_password(url),
+            why: "it begins with neither sqlite: nor postgres:".into(),
+        })
+    }
+}
+
+async fn connect_sqlite(url: &str) -> Result<AnyPool, OpenError> {
+    let in_memory = sqlite_file(url).is_none();
     let mut url = url.to_owned();
-    if !in_memory {
-        make_folder_of(Path::new(file))?;
-        if !query.contains("mode=") {
-            // In an address %41 is an A; such a file is left to SQLite.
-            if !file.contains('%') {
-                make_private(Path::new(file))?;
-            }
-            url.push_str(if rest.contains('?') { "&" } else { "?" });
-            url.push_str("mode=rwc");
-        }
+    if !in_memory && !url.contains("mode=") {
+        url.push_str(if url.contains('?') { "&" } else { "?" });
+        url.push_str("mode=rwc");
     }
     let options = AnyPoolOptions::new()
         .after_connect(|connection, _| Box::pin(async move { prepare_sqlite(connection).await }));
@@ -101,10 +130,6 @@ async fn prepare_sqlite(connection: &mut AnyConnection) -> Result<(), sqlx::Erro
     connection.execute("PRAGMA journal_mode = WAL").await?;
     connection.execute("PRAGMA synchronous = NORMAL").await?;
     Ok(())
-}
-
-async fn connect_postgres(url: &str) -> Result<AnyPool, OpenError> {
-    connect(AnyPoolOptions::new().max_connections(8), url).await
 }
 
 async fn connect(options: AnyPoolOptions, url: &str) -> Result<AnyPool, OpenError> {

@@ -100,6 +100,7 @@ async fn postgres_keeps_the_office() {
 
 async fn suite(new: impl AsyncFn(&str) -> Place) {
     opens_again(new("opens_again").await).await;
+    a_failed_migration_is_undone(new("undone").await).await;
     extensions(new("extensions").await).await;
     trunks(new("trunks").await).await;
     trunk_passwords_are_encrypted(new("passwords").await).await;
@@ -113,7 +114,10 @@ async fn suite(new: impl AsyncFn(&str) -> Place) {
 }
 
 async fn opens_again(place: Place) {
+    let look = async || Store::look(&place.url, key()).await;
+    assert!(look().await.expect("looked").is_none(), "there is nothing");
     let store = place.open().await;
+    assert!(look().await.expect("looked").is_some());
     store.set_realm("office").await.expect("set");
     let again = place.open().await;
     assert_eq!(again.realm().await, Ok(Some("office".into())));
@@ -126,6 +130,31 @@ async fn opens_again(place: Place) {
         "{error}"
     );
     assert!(error.hint().contains("newer version"));
+    let error = look().await.err().expect("refused");
+    assert!(matches!(error, OpenError::Newer { .. }), "{error}");
+}
+
+/// A table of somebody else's is in the way of the last ones.
+async fn a_failed_migration_is_undone(place: Place) {
+    place.open().await;
+    let raw = place.raw().await;
+    for statement in [
+        "UPDATE schema_version SET version = 0",
+        "DROP TABLE settings",
+        "DROP TABLE extensions",
+    ] {
+        sqlx::query(statement).execute(&raw).await.expect("changed");
+    }
+    let error = Store::open(&place.url, key()).await.err().expect("refused");
+    assert!(
+        matches!(error, OpenError::Migration { number: 1, .. }),
+        "{error}"
+    );
+    let made = sqlx::query("SELECT * FROM settings").fetch_all(&raw).await;
+    assert!(made.is_err(), "the table made before is gone again");
+    let version = sqlx::query("SELECT version FROM schema_version");
+    let row = version.fetch_one(&raw).await.expect("the version");
+    assert_eq!(row.get::<i64, _>(0), 0);
 }
 
 fn extension(number: &str) -> Extension {
