@@ -19,7 +19,7 @@ pub enum StartError {
     Database(#[from] store::OpenError),
     #[error("the database failed: {0}")]
     Store(#[from] store::Error),
-    #[error("[sip] realm is {wanted:?}, but the extensions' passwords are kept for realm {kept:?}")]
+    #[error("it is {wanted:?}, but the extensions' passwords are kept for realm {kept:?}")]
     Realm { wanted: String, kept: String },
     #[error("{0}")]
     Bind(#[from] net::BindError),
