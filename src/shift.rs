@@ -2,8 +2,10 @@
 
 use crate::journal::Journal;
 use api::Live;
+use bytes::Bytes;
 use dialplan::Runner;
-use net::{Media, NetEvent, Transports};
+use net::{Incoming, Media, NetEvent, Transports};
+use sip::Flow;
 use std::sync::Arc;
 use std::time::Instant;
 use store::Writer;
@@ -26,7 +28,7 @@ pub(crate) struct Edges {
 
 /// Where events come from.
 pub(crate) struct Queues {
-    pub(crate) net: mpsc::Receiver<NetEvent>,
+    pub(crate) net: Incoming,
     pub(crate) media: mpsc::Receiver<media::Event>,
     pub(crate) events: mpsc::Receiver<Event>,
 }
@@ -77,6 +79,7 @@ impl Shift {
             journal,
             main,
             stopped: Some(told),
+            turn: Turn::default(),
         };
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -103,10 +106,22 @@ struct Work {
     journal: Option<Journal>,
     main: tokio::runtime::Handle,
     stopped: Option<oneshot::Sender<()>>,
+    turn: Turn,
+}
+
+/// What a turn of the loop has to hand over at its end. Media first: who is told of a port may send to it at once.
+/// Together, because each hand-over may wake a thread.
+#[derive(Default)]
+struct Turn {
+    media: Vec<media::Command>,
+    sends: Vec<(Flow, Bytes)>,
 }
 
 impl Work {
     async fn run(mut self, mut queues: Queues, mut ended: oneshot::Receiver<()>) -> Writer {
+        if let Err(error) = queues.net.watch() {
+            tracing::error!(%error, "no datagrams can be received");
+        }
         loop {
             let deadline = self.switch.deadline();
             let sleep = async {
@@ -130,6 +145,16 @@ impl Work {
                 self.switch.expire(now);
                 self.carry_out();
             }
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
+        if !self.turn.media.is_empty() {
+            self.edges.media.commands(self.turn.media.drain(..));
+        }
+        for (flow, bytes) in self.turn.sends.drain(..) {
+            self.edges.transports.send(flow, bytes);
         }
     }
 
@@ -145,7 +170,7 @@ impl Work {
                 self.take(event);
                 any = true;
             }
-            if let Ok(event) = queues.net.try_recv() {
+            if let Some(event) = queues.net.try_recv() {
                 self.take(from_net(event));
                 any = true;
             }
@@ -171,7 +196,7 @@ impl Work {
     fn carry_out(&mut self) {
         while let Some(command) = self.switch.poll() {
             match command {
-                Command::Send { flow, bytes } => self.edges.transports.send(flow, bytes),
+                Command::Send { flow, bytes } => self.turn.sends.push((flow, bytes)),
                 Command::Resolve {
                     query,
                     host,
@@ -186,7 +211,7 @@ impl Work {
                         let _stopping = events.send(Event::Resolved { query, flows }).await;
                     });
                 }
-                Command::Media(command) => self.edges.media.command(command),
+                Command::Media(command) => self.turn.media.push(command),
                 Command::StartScript {
                     call,
                     entry,

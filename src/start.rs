@@ -34,9 +34,8 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
     check_realm(config, &store).await?;
     dialplan::unpack(&config.data.dir)?;
     let plan = Arc::new(open_dialplan(config)?);
-    let (net_events, net_queue) = mpsc::channel(QUEUE);
     let tls = tls(config)?;
-    let transports = net::Transports::bind(&config.listeners(), tls.server, net_events).await?;
+    let (transports, incoming) = net::Transports::bind(&config.listeners(), tls.server).await?;
     let listener = listen_http(config).await?;
     let (admin_key, new_key) = keys(&store).await?;
     let (events, queue) = mpsc::channel(QUEUE);
@@ -60,7 +59,7 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         new_switch(settings),
         edges,
         crate::shift::Queues {
-            net: net_queue,
+            net: incoming,
             media: media_queue,
             events: queue,
         },

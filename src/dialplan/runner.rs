@@ -5,12 +5,16 @@
 
 use crate::dialplan::Dialplan;
 use crate::script::{Script, Start, Step};
+use corosensei::stack::DefaultStack;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use switch::{CallId, Entry, Event, Outcome, ScriptEnd, SessionInfo};
 use tracing::warn;
+
+/// Stacks of ended scripts that a thread keeps for the next ones: mapping and unmapping one costs more than a script.
+const STACKS: usize = 16;
 
 /// Runs scripts. Dropping it ends all of them and waits for the threads.
 pub struct Runner {
@@ -69,6 +73,7 @@ impl Runner {
                         dialplan,
                         asks,
                         scripts: HashMap::new(),
+                        stacks: Vec::new(),
                     }
                     .work()
                 })
@@ -231,6 +236,7 @@ struct Thread {
     dialplan: Arc<Dialplan>,
     asks: Arc<dyn Fn(Event) + Send + Sync>,
     scripts: HashMap<CallId, Script>,
+    stacks: Vec<DefaultStack>,
 }
 
 impl Thread {
@@ -259,7 +265,11 @@ impl Thread {
             session,
             stop,
         };
-        match Script::new(start) {
+        let script = match self.stacks.pop() {
+            Some(stack) => Ok(Script::on(stack, start)),
+            None => Script::new(start),
+        };
+        match script {
             Ok(script) => {
                 self.scripts.insert(call, script);
                 self.turn(call, Outcome::Done);
@@ -283,7 +293,10 @@ impl Thread {
                 (self.asks)(Event::Verb { call, verb });
             }
             Step::Ended(end) => {
-                self.scripts.remove(&call);
+                let stack = self.scripts.remove(&call).and_then(Script::into_stack);
+                if self.stacks.len() < STACKS {
+                    self.stacks.extend(stack);
+                }
                 self.ended(call, end);
             }
         }

@@ -52,11 +52,21 @@ impl Script {
     /// The system has no memory for its stack.
     pub(crate) fn new(start: Start) -> io::Result<Self> {
         let stack = DefaultStack::new(start.limits.stack_bytes)?;
+        Ok(Self::on(stack, start))
+    }
+
+    /// As [`new`](Script::new), on the stack of a script that has ended; it must have been made by the same limits.
+    pub(crate) fn on(stack: DefaultStack, start: Start) -> Self {
         let limit = stack.limit().get() + GUARD_PAGE;
         let call = start.call;
         let coroutine =
             Coroutine::with_stack(stack, move |yielder, _: Outcome| run(yielder, start, limit));
-        Ok(Self { coroutine, call })
+        Self { coroutine, call }
+    }
+
+    /// The stack of a script that has ended.
+    pub(crate) fn into_stack(self) -> Option<DefaultStack> {
+        self.coroutine.done().then(|| self.coroutine.into_stack())
     }
 
     /// Runs until the next verb or the end. The outcome of the first resume is not looked at.

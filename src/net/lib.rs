@@ -11,6 +11,7 @@
 mod descriptors;
 mod dns;
 mod files;
+mod incoming;
 mod listen;
 mod pktinfo;
 mod route;
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use sip::Flow;
 
 pub use descriptors::raise_limit;
+pub use incoming::Incoming;
 pub use listen::{BindError, Listen, ListenError};
 pub use rtp::Media;
 pub use stream::StreamLimits;

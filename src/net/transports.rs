@@ -20,12 +20,14 @@ use crate::listen::{BindError, Listen};
 use crate::size::{self, Advice, Attempts, Moved};
 use crate::stream::{self, Connector, Origin, Pushed, StreamLimits, Streams};
 use crate::udp::UdpListener;
-use crate::{NetEvent, route};
+use crate::{Incoming, NetEvent, route};
 
+/// Events of streams that may wait; a connection with more to say waits for room.
+const QUEUE: usize = 16_384;
 /// TLS remotes whose looked-up name is remembered.
 const NAMES: usize = 4096;
 
-/// All SIP sockets. A cheap handle; listening goes on until the receiver of the events is dropped.
+/// All SIP sockets. A cheap handle; listening goes on until the [`Incoming`] is dropped.
 #[derive(Clone)]
 pub struct Transports {
     shared: Arc<Shared>,
@@ -96,7 +98,8 @@ impl Bound {
 }
 
 impl Transports {
-    /// Listens on all of `listen`, or on none. Must be called inside a tokio runtime, which then runs the sockets.
+    /// Listens on all of `listen`, or on none. Must be called inside a tokio runtime, which then runs the streams;
+    /// datagrams are received by whoever asks the [`Incoming`].
     /// `tls` is what `tls://` listeners show.
     ///
     /// # Errors
@@ -104,9 +107,8 @@ impl Transports {
     pub async fn bind(
         listen: &[Listen],
         tls: Option<Arc<ServerConfig>>,
-        events: mpsc::Sender<NetEvent>,
-    ) -> Result<Transports, BindError> {
-        Transports::bind_with(listen, tls, events, StreamLimits::default()).await
+    ) -> Result<(Transports, Incoming), BindError> {
+        Transports::bind_with(listen, tls, StreamLimits::default()).await
     }
 
     /// As [`bind`](Transports::bind), with other bounds for connections.
@@ -116,18 +118,16 @@ impl Transports {
     pub async fn bind_with(
         listen: &[Listen],
         tls: Option<Arc<ServerConfig>>,
-        events: mpsc::Sender<NetEvent>,
         limits: StreamLimits,
-    ) -> Result<Transports, BindError> {
+    ) -> Result<(Transports, Incoming), BindError> {
+        let (events, queue) = mpsc::channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
         let mut bound = Bound::default();
         for &listen in listen {
             bound.add(listen, tls.as_ref(), &dropped)?;
         }
         let streams = Arc::new(Streams::new(limits));
-        for listener in &bound.udp {
-            tokio::spawn(listener.clone().run(events.clone()));
-        }
+        let incoming = Incoming::new(bound.udp.clone(), queue);
         for (listener, acceptor) in bound.tcp {
             let serve = stream::serve(listener, acceptor, streams.clone(), events.clone());
             tokio::spawn(serve);
@@ -137,7 +137,7 @@ impl Transports {
             events,
             trust: OnceLock::new(),
         };
-        Ok(Transports {
+        let transports = Transports {
             shared: Arc::new(Shared {
                 udp: bound.udp,
                 listens: bound.listens,
@@ -149,7 +149,8 @@ impl Transports {
                 dropped,
                 runtime: Handle::current(),
             }),
-        })
+        };
+        Ok((transports, incoming))
     }
 
     /// Whom outgoing TLS connections trust. To be called before the first of them; later calls are ignored.

@@ -1,10 +1,10 @@
 //! SIP over UDP: one socket per listen address.
 //!
-//! Receiving never waits for the switch: its queue is bounded, and a datagram that finds it full is dropped and
-//! counted, for its sender repeats it. Sending never waits either.
+//! Receiving is [`Incoming`](crate::Incoming)'s work. Sending never waits: what finds the socket's buffer full is
+//! dropped and counted, for SIP repeats it.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,16 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use sip::{Flow, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
 
 use crate::{NetEvent, TRAFFIC_CLASS_SIP, pktinfo};
 
 /// Socket buffers for bursts; the kernel may grant less.
 const SOCKET_BUFFER: usize = 4 << 20;
-/// Datagrams taken before other tasks get their turn.
-const BATCH: usize = 64;
 
 /// A bound socket.
 pub(crate) struct UdpListener {
@@ -32,7 +27,7 @@ pub(crate) struct UdpListener {
 }
 
 impl UdpListener {
-    /// Binds; must run inside a tokio runtime.
+    /// Binds without blocking later.
     pub(crate) fn bind(address: SocketAddr, dropped: Arc<AtomicU64>) -> io::Result<UdpListener> {
         let socket = Socket::new(
             Domain::for_address(address),
@@ -56,7 +51,7 @@ impl UdpListener {
             .as_socket()
             .ok_or(io::ErrorKind::InvalidData)?;
         Ok(UdpListener {
-            socket: UdpSocket::from_std(socket.into())?,
+            socket: socket.into(),
             address,
             dropped,
         })
@@ -81,49 +76,40 @@ impl UdpListener {
         }
     }
 
-    /// Receives until the switch is gone.
-    pub(crate) async fn run(self: Arc<UdpListener>, events: mpsc::Sender<NetEvent>) {
-        let mut buffer = vec![0; 65_536];
-        loop {
-            tokio::select! {
-                ready = self.socket.readable() => if ready.is_err() { return },
-                () = events.closed() => return,
-            }
-            for _ in 0..BATCH {
-                let receive = || pktinfo::receive(self.socket.as_fd(), &mut buffer);
-                match self.socket.try_io(Interest::READABLE, receive) {
-                    Ok(datagram) => {
-                        let bytes = buffer.get(..datagram.len).unwrap_or_default();
-                        self.deliver(&events, datagram, bytes);
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    // An ICMP error of an earlier send, or an interrupted call: the socket lives on.
-                    Err(error) => tracing::trace!(%error, "receiving a datagram"),
-                }
-            }
-            tokio::task::yield_now().await;
-        }
+    /// The same socket, for whoever watches it.
+    pub(crate) fn twin(&self) -> io::Result<UdpSocket> {
+        self.socket.try_clone()
     }
 
-    fn deliver(&self, events: &mpsc::Sender<NetEvent>, datagram: pktinfo::Datagram, bytes: &[u8]) {
+    /// Takes one datagram; None when it was a keep-alive or nobody's.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none; anything else is an earlier send's trouble.
+    pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<NetEvent>> {
+        let datagram = pktinfo::receive(self.socket.as_fd(), buffer)?;
+        let bytes = buffer.get(..datagram.len).unwrap_or_default();
+        Ok(self.event(datagram, bytes))
+    }
+
+    fn event(&self, datagram: pktinfo::Datagram, bytes: &[u8]) -> Option<NetEvent> {
         let local = SocketAddr::new(
             datagram.to.unwrap_or(self.address.ip()),
             self.address.port(),
         );
         // Nobody can be answered at port 0.
         if datagram.from.port() == 0 {
-            return;
+            return None;
         }
         match bytes.first() {
             // RFC 5626 §3.5.1 keep-alives belong to streams, but phones send them over UDP too: the pong opens
             // the NAT in their direction.
             Some(b'\r' | b'\n') if bytes == b"\r\n\r\n" => {
                 let _ = self.send(local.ip(), datagram.from, b"\r\n");
-                return;
+                return None;
             }
             // RFC 7983 §7: 0 to 3 is STUN. Zero octets and blanks are keep-alives of other phones.
-            None | Some(0..=3) => return,
-            Some(_) if bytes.iter().all(|b| b.is_ascii_whitespace()) => return,
+            None | Some(0..=3) => return None,
+            Some(_) if bytes.iter().all(|b| b.is_ascii_whitespace()) => return None,
             Some(_) => {}
         }
         let flow = Flow {
@@ -132,12 +118,9 @@ impl UdpListener {
             remote: datagram.from,
             id: 0,
         };
-        let message = NetEvent::Message {
+        Some(NetEvent::Message {
             flow,
             bytes: Bytes::copy_from_slice(bytes),
-        };
-        if events.try_send(message).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        })
     }
 }

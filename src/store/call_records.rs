@@ -5,6 +5,7 @@ use crate::{Result, Store};
 use directory::CallRecord;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Connection, Executor, Transaction};
+use std::sync::OnceLock;
 
 /// A place in the list of call records. As text `START_MS.ID`, for example `1767225600000.cal_x`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,8 +88,13 @@ impl Store {
             connection.execute("PRAGMA synchronous = FULL").await?;
         }
         let mut transaction = connection.begin().await?;
-        for record in records {
-            insert(&mut transaction, record).await?;
+        // Each statement is a hand-over to another thread or to the server: many records share one.
+        let (many, few) = records.as_chunks::<TOGETHER>();
+        for records in many {
+            insert(&mut transaction, insert_many(), records).await?;
+        }
+        for record in few {
+            insert(&mut transaction, insert_one(), std::slice::from_ref(record)).await?;
         }
         transaction.commit().await?;
         if sqlite {
@@ -98,29 +104,78 @@ impl Store {
     }
 }
 
-async fn insert(transaction: &mut Transaction<'_, Any>, record: &CallRecord) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO call_records (id, started_at_ms, answered_at_ms, ended_at_ms, direction, caller, callee, dialed, \
-         cause, sip_code, ring_ms, talk_ms, tags, reason, legs) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO NOTHING",
+/// Records in one statement.
+const TOGETHER: usize = 16;
+const COLUMNS: [&str; 15] = [
+    "id",
+    "started_at_ms",
+    "answered_at_ms",
+    "ended_at_ms",
+    "direction",
+    "caller",
+    "callee",
+    "dialed",
+    "cause",
+    "sip_code",
+    "ring_ms",
+    "talk_ms",
+    "tags",
+    "reason",
+    "legs",
+];
+
+fn insert_one() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| insert_text(1))
+}
+
+fn insert_many() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| insert_text(TOGETHER))
+}
+
+/// The statement for `rows` records.
+fn insert_text(rows: usize) -> String {
+    let width = COLUMNS.len();
+    let row = |row: usize| {
+        let places: Vec<String> = (1..=width)
+            .map(|n| format!("${}", row * width + n))
+            .collect();
+        format!("({})", places.join(", "))
+    };
+    let rows: Vec<String> = (0..rows).map(row).collect();
+    format!(
+        "INSERT INTO call_records ({}) VALUES {} ON CONFLICT (id) DO NOTHING",
+        COLUMNS.join(", "),
+        rows.join(", ")
     )
-    .bind(plain(&record.id).into_owned())
-    .bind(record.started_at_ms)
-    .bind(record.answered_at_ms)
-    .bind(record.ended_at_ms)
-    .bind(word(&record.direction)?)
-    .bind(plain(&record.from).into_owned())
-    .bind(plain(&record.to).into_owned())
-    .bind(plain(&record.dialed).into_owned())
-    .bind(word(&record.cause)?)
-    .bind(i64::from(record.sip_code))
-    .bind(record.ring_ms)
-    .bind(record.talk_ms)
-    .bind(json(&record.tags)?)
-    .bind(plain(&record.reason).into_owned())
-    .bind(json(&record.legs)?)
-    .execute(&mut **transaction)
-    .await?;
+}
+
+async fn insert(
+    transaction: &mut Transaction<'_, Any>,
+    text: &'static str,
+    records: &[CallRecord],
+) -> Result<()> {
+    let mut query = sqlx::query(text);
+    for record in records {
+        query = query
+            .bind(plain(&record.id).into_owned())
+            .bind(record.started_at_ms)
+            .bind(record.answered_at_ms)
+            .bind(record.ended_at_ms)
+            .bind(word(&record.direction)?)
+            .bind(plain(&record.from).into_owned())
+            .bind(plain(&record.to).into_owned())
+            .bind(plain(&record.dialed).into_owned())
+            .bind(word(&record.cause)?)
+            .bind(i64::from(record.sip_code))
+            .bind(record.ring_ms)
+            .bind(record.talk_ms)
+            .bind(json(&record.tags)?)
+            .bind(plain(&record.reason).into_owned())
+            .bind(json(&record.legs)?);
+    }
+    query.execute(&mut **transaction).await?;
     Ok(())
 }
 

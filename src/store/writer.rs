@@ -9,6 +9,7 @@ use crate::spool::{Batch, Spool};
 use crate::{Error, Store};
 use directory::{CallRecord, Registration};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -19,6 +20,9 @@ use tokio::time::Instant;
 
 /// Most records between the call path and the spool's thread.
 const MAILBOX: usize = 65_536;
+/// How long a record may wait in the file for its sync: the price of a power failure. Mostly the database, which
+/// syncs too, has it before.
+const SYNC: Duration = Duration::from_millis(200);
 /// Most records the thread puts into the spool at once.
 const SPOOLED_AT_ONCE: usize = 256;
 /// Most bindings that wait for the database.
@@ -226,21 +230,38 @@ impl Shared {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread: the mailbox into the spool until the Writer is gone. What arrives during a sync shares
-    /// the next one.
+    /// The thread: the mailbox into the spool until the Writer is gone. A record is in the file at once; one sync
+    /// then serves what arrives within [`SYNC`].
     fn spool_all(&self, mailbox: &Receiver<Box<CallRecord>>) {
         while let Ok(first) = mailbox.recv() {
-            let rest = mailbox.try_iter().take(SPOOLED_AT_ONCE - 1);
-            let lines: Vec<String> = std::iter::once(first)
-                .chain(rest)
-                .map(|r| line_of(*r))
-                .collect();
-            let file = self.on_spool(lines.len(), |spool| spool.append(lines));
-            self.work.notify_one();
+            let mut file = self.spool_some(first, mailbox);
+            let due = std::time::Instant::now() + SYNC;
+            while let Ok(next) =
+                mailbox.recv_timeout(due.saturating_duration_since(std::time::Instant::now()))
+            {
+                file = self.spool_some(next, mailbox).or(file);
+            }
+            let file = file.filter(|_| self.spool().len() > 0);
             if let Some(Err(error)) = file.map(|f| f.sync_data()) {
                 tracing::warn!(%error, "spool not synced");
             }
         }
+    }
+
+    /// Puts `first` and what else waits into the spool; the file to be synced.
+    fn spool_some(
+        &self,
+        first: Box<CallRecord>,
+        mailbox: &Receiver<Box<CallRecord>>,
+    ) -> Option<File> {
+        let rest = mailbox.try_iter().take(SPOOLED_AT_ONCE - 1);
+        let lines: Vec<String> = std::iter::once(first)
+            .chain(rest)
+            .map(|r| line_of(*r))
+            .collect();
+        let file = self.on_spool(lines.len(), |spool| spool.append(lines));
+        self.work.notify_one();
+        file
     }
 
     /// The task: everything to the database, until [`Writer::finish`] and nothing is left.

@@ -321,8 +321,13 @@ fn left(office: &mut Office, call: &mut Call, index: usize) {
         };
         return end::end(office, call, verdict);
     }
+    other_left(office, call, index, "hung up by the called party".into());
+}
+
+/// The party the caller talks to is gone; the script may go on, and the record says why the talk ended.
+fn other_left(office: &mut Office, call: &mut Call, index: usize, why: String) {
     if matches!(&call.activity, Activity::Talk(talk) if talk.leg == index) {
-        talk::other_left(office, call);
+        talk::other_left(office, call, why);
     }
 }
 
@@ -389,7 +394,8 @@ fn silent(office: &mut Office, call: &mut Call, index: usize, for_ms: u64) {
             Verdict::completed(format!("the caller {why}")),
         );
     }
-    left(office, call, index);
+    end::leg_ended(office, call, index);
+    other_left(office, call, index, format!("the called party {why}"));
 }
 
 fn activity_due(office: &mut Office, call: &mut Call) {
@@ -398,7 +404,10 @@ fn activity_due(office: &mut Office, call: &mut Call) {
         Activity::Wait => call.finish(office, Outcome::Done),
         Activity::Gather(_) => gather::timed_out(office, call),
         Activity::Dial(_) => dial::timed_out(office, call),
-        Activity::Talk(_) => talk::other_left(office, call),
+        Activity::Talk(_) => {
+            let why = "the longest talk that the dialplan allows was over";
+            talk::other_left(office, call, why.into());
+        }
         Activity::Originate { .. } => originate::timed_out(office, call),
         Activity::Failing => {
             let why = call.verdict_hint();

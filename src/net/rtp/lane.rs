@@ -45,6 +45,7 @@ struct Bell {
 /// The desk's end.
 pub(super) struct Lane {
     ring: Mutex<Producer<Order>>,
+    unheard: AtomicBool,
     bell: Arc<Bell>,
 }
 
@@ -71,6 +72,7 @@ pub(super) fn lane() -> io::Result<(Lane, Orders)> {
     });
     let lane = Lane {
         ring: Mutex::new(producer),
+        unheard: AtomicBool::new(false),
         bell: bell.clone(),
     };
     let orders = Orders {
@@ -81,6 +83,7 @@ pub(super) fn lane() -> io::Result<(Lane, Orders)> {
 }
 
 impl Lane {
+    /// Gives an order, which is heard at the next [`ring`](Lane::ring).
     pub(super) fn push(&self, order: Order) {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let left = if self.bell.spilled.load(Ordering::Acquire) {
@@ -101,8 +104,14 @@ impl Lane {
             }
             self.bell.spilled.store(true, Ordering::Release);
         }
-        drop(ring);
-        self.ring_bell();
+        self.unheard.store(true, Ordering::Release);
+    }
+
+    /// Wakes the worker when there are orders it was not woken for.
+    pub(super) fn ring(&self) {
+        if self.unheard.swap(false, Ordering::AcqRel) {
+            self.ring_bell();
+        }
     }
 
     fn ring_bell(&self) {

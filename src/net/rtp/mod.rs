@@ -83,7 +83,15 @@ impl Media {
     /// Obeys `command` soon; never waits, from any thread. Commands of one call are obeyed in their order. A prompt is
     /// loaded first: until then nothing is heard, and what cannot be played ends with `PlayEnded { finished: false }`.
     pub fn command(&self, command: Command) {
-        self.desk.command(command);
+        self.commands([command]);
+    }
+
+    /// As [`command`](Media::command), for several: a worker is woken once for all of its share.
+    pub fn commands(&self, commands: impl IntoIterator<Item = Command>) {
+        for command in commands {
+            self.desk.command(command);
+        }
+        self.desk.ring();
     }
 }
 
@@ -185,6 +193,13 @@ impl Desk {
                 repeat: waiting.repeat,
             })),
             None => self.end(job.stream, waiting.play),
+        }
+        self.ring();
+    }
+
+    fn ring(&self) {
+        for lane in &self.lanes {
+            lane.ring();
         }
     }
 

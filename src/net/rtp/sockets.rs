@@ -17,8 +17,6 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::TRAFFIC_CLASS_RTP;
 
-/// Kernel buffers of an RTP socket: a second of speech is 9 kB; the rest is for bursts after a stall.
-const SOCKET_BUFFER: usize = 256 * 1024;
 /// Events taken from epoll at once.
 const EVENTS: usize = 256;
 
@@ -278,12 +276,11 @@ impl Transmit for Sockets {
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(
         Domain::for_address(address),
-        Type::DGRAM,
+        Type::DGRAM.nonblocking(),
         Some(Protocol::UDP),
     )?;
-    socket.set_nonblocking(true)?;
-    // Wishes: a container may forbid them, and speech still flows.
-    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
+    // The system's own buffers, some 200 kB, hold seconds of speech. The traffic class is a wish: a container may
+    // forbid it, and speech still flows.
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
         let _ = socket.set_tclass_v6(TRAFFIC_CLASS_RTP);

@@ -28,9 +28,9 @@ fn limit_files(more: u64) {
 
 #[tokio::test]
 async fn accepting_survives_a_lack_of_file_descriptors() {
-    let (sender, mut events) = tokio::sync::mpsc::channel(256);
     let listen = ["tcp://127.0.0.1:0".parse().unwrap()];
-    let transports = Transports::bind(&listen, None, sender).await.unwrap();
+    let (transports, mut events) = Transports::bind(&listen, None).await.unwrap();
+    events.watch().unwrap();
     let at = transports.local_addresses()[0].address;
     limit_files(15);
     let mut crowd = Vec::new();

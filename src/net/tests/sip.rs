@@ -9,18 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use net::{BindError, Listen, NetEvent, StreamLimits, Transports, tls};
+use net::{BindError, Incoming, Listen, NetEvent, StreamLimits, Transports, tls};
 use sip::{Flow, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::mpsc::{Receiver, channel};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Transports under test and what they tell.
 struct House {
     transports: Transports,
-    events: Receiver<NetEvent>,
+    events: Incoming,
 }
 
 impl House {
@@ -34,10 +33,9 @@ impl House {
         limits: StreamLimits,
     ) -> House {
         let listen: Vec<Listen> = listen.iter().map(|text| text.parse().unwrap()).collect();
-        let (sender, events) = channel(64);
-        let transports = Transports::bind_with(&listen, tls, sender, limits)
-            .await
-            .unwrap();
+        let bound = Transports::bind_with(&listen, tls, limits).await;
+        let (transports, mut events) = bound.unwrap();
+        events.watch().unwrap();
         House { transports, events }
     }
 
@@ -145,13 +143,9 @@ async fn both_families_share_a_port_and_a_taken_port_is_explained() {
         address: SocketAddr::new("0.0.0.0".parse().unwrap(), listen[index].address.port()),
         ..listen[index]
     };
-    let (sender, _events) = channel(1);
-    let second = Transports::bind(&[twin(0), twin(1)], None, sender.clone()).await;
+    let second = Transports::bind(&[twin(0), twin(1)], None).await;
     assert!(second.is_ok());
-    let error = Transports::bind(&listen[..1], None, sender.clone())
-        .await
-        .err()
-        .unwrap();
+    let error = Transports::bind(&listen[..1], None).await.err().unwrap();
     assert!(matches!(error, BindError::Taken(_)));
     let text = error.to_string();
     assert!(text.starts_with(&format!(
@@ -159,10 +153,10 @@ async fn both_families_share_a_port_and_a_taken_port_is_explained() {
         listen[0].address
     )));
     let nowhere = ["udp://192.0.2.1:0".parse().unwrap()];
-    let error = Transports::bind(&nowhere, None, sender.clone()).await.err();
+    let error = Transports::bind(&nowhere, None).await.err();
     assert!(matches!(error, Some(BindError::NotOurs(_))));
     let bare = ["tls://127.0.0.1:0".parse().unwrap()];
-    let error = Transports::bind(&bare, None, sender).await.err();
+    let error = Transports::bind(&bare, None).await.err();
     assert!(matches!(error, Some(BindError::NoCertificate(_))));
 }
 
@@ -176,28 +170,9 @@ async fn udp_keep_alives_are_answered_or_ignored() {
         phone.send_to(blank, house.at(0)).await.unwrap();
     }
     phone.send_to(b"\r\n\r\n", house.at(0)).await.unwrap();
-    assert_eq!(receive(&phone).await.0, b"\r\n");
     phone.send_to(&options("1", 0), house.at(0)).await.unwrap();
     assert_eq!(house.message().await.1, options("1", 0));
-}
-
-#[tokio::test]
-async fn datagrams_beyond_the_queue_are_dropped_and_counted() {
-    let (sender, mut events) = channel(1);
-    let listen = ["udp://127.0.0.1:0".parse().unwrap()];
-    let transports = Transports::bind(&listen, None, sender).await.unwrap();
-    let at = transports.local_addresses()[0].address;
-    let phone = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    for _ in 0..3 {
-        phone.send_to(&options("1", 0), at).await.unwrap();
-    }
-    let counted = async {
-        while transports.dropped() < 2 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, counted).await.unwrap();
-    assert!(events.recv().await.is_some());
+    assert_eq!(receive(&phone).await.0, b"\r\n");
 }
 
 #[tokio::test]
@@ -306,13 +281,16 @@ async fn a_peer_that_does_not_read_is_given_up() {
     let (flow, _) = house.message().await;
     let large = Bytes::from(vec![b'x'; 65_536]);
     let gone = async {
-        while house.events.is_empty() {
+        loop {
+            if let Some(event) = house.events.try_recv() {
+                break event;
+            }
             house.transports.send(flow, large.clone());
             tokio::task::yield_now().await;
         }
-        house.closed().await
     };
-    assert_eq!(tokio::time::timeout(PATIENCE, gone).await.unwrap(), flow);
+    let gone = tokio::time::timeout(PATIENCE, gone).await.unwrap();
+    assert_eq!(gone, NetEvent::FlowClosed(flow));
     drop(deaf);
 }
 

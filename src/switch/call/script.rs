@@ -143,18 +143,12 @@ pub(crate) fn ended(office: &mut Office, call: &mut Call, end: ScriptEnd) {
     }
     match end {
         ScriptEnd::Finished | ScriptEnd::Stopped => {
+            let noted = Some(call.verdict_hint()).filter(|why| !why.is_empty());
             let verdict = if call.is_up() {
-                Verdict::completed("the dialplan ended")
+                Verdict::completed(noted.unwrap_or_else(|| "the dialplan ended".into()))
             } else {
-                let why = call.verdict_hint();
-                Verdict::refused(
-                    480,
-                    if why.is_empty() {
-                        "the dialplan ended without an answer".into()
-                    } else {
-                        why
-                    },
-                )
+                let why = noted.unwrap_or_else(|| "the dialplan ended without an answer".into());
+                Verdict::refused(480, why)
             };
             end::end(office, call, verdict);
         }
@@ -182,11 +176,9 @@ fn fail(office: &mut Office, call: &mut Call, why: String) {
 }
 
 impl Call {
-    /// Keeps what went wrong for the record, unless something was said before.
+    /// Keeps what happened for the record, in place of what was noted before.
     pub(crate) fn note(&mut self, why: String) {
-        if self.verdict.is_none() {
-            self.verdict = Some(Verdict::refused(500, why));
-        }
+        self.verdict = Some(Verdict::refused(500, why));
     }
 
     /// What was noted for the record so far.

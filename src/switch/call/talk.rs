@@ -42,8 +42,8 @@ pub(crate) fn start(
     call.announce(office);
 }
 
-/// The other party hung up, or the longest time is over: the subject stays with its script.
-pub(crate) fn other_left(office: &mut Office, call: &mut Call) {
+/// The talk is over (`why`, for the record) but not for the subject, who stays with its script.
+pub(crate) fn other_left(office: &mut Office, call: &mut Call, why: String) {
     let Activity::Talk(talk) = &call.activity else {
         return;
     };
@@ -55,16 +55,12 @@ pub(crate) fn other_left(office: &mut Office, call: &mut Call) {
         .unwrap_or_default();
     end::drop_leg(office, call, leg, None);
     if call.script == super::Script::Absent {
-        return end::end(
-            office,
-            call,
-            Verdict::completed("hung up by the called party"),
-        );
+        return end::end(office, call, Verdict::completed(why));
     }
     office.media(media::Command::Part {
         stream: call.stream(call.subject),
     });
-    call.verdict = Some(Verdict::completed("hung up by the called party"));
+    call.verdict = Some(Verdict::completed(why));
     call.finish(
         office,
         Outcome::Dialed(Dialed {

@@ -59,6 +59,7 @@ fn the_callee_hangs_up() {
     world.passes(2_000);
     assert_eq!(world.phone("101").state, State::Over(200));
     assert_eq!(world.records.len(), 1);
+    assert_eq!(world.records[0].reason, "hung up by the called party");
     assert_eq!(world.is_silent(), EMPTY);
 }
 
