@@ -2,11 +2,14 @@
 .PHONY: run build test fuzz bench fmt lint need-build need-test need-fuzz
 export CARGO_TERM_COLOR ?= auto
 PHONES = tests/phones
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+OFFHOOK = $(TARGET)/release/offhook
+PHONE_TESTS = first_call audio_quality provider hostile nat storage scripts emergency readme
 SECONDS_EACH ?= 600
 
 run: need-build
 	cargo build --locked --release --bin offhook
-	exec target/release/offhook serve
+	exec $(OFFHOOK) serve
 
 build: need-build
 	cargo build --locked --release --bin offhook
@@ -14,14 +17,14 @@ build: need-build
 test: need-test lint
 	cargo test --locked --workspace
 	cargo build --locked --release --bin offhook
-	python3 $(PHONES)/first_call.py target/release/offhook
+	set -e; for test in $(PHONE_TESTS); do echo "== $$test"; python3 $(PHONES)/$$test.py $(OFFHOOK); done
 
 # Ten minutes each of SIP, SDP and RTP; `make fuzz SECONDS_EACH=60` is shorter.
 fuzz: need-fuzz
 	SECONDS_EACH=$(SECONDS_EACH) tests/fuzz/run.sh
 
 bench: need-test build
-	python3 tests/bench/bench.py target/release/offhook
+	python3 tests/bench/bench.py $(OFFHOOK)
 
 fmt:
 	cargo fmt --all
@@ -35,7 +38,7 @@ need-build:
 	@tests/need.sh cmake cc:gcc make
 
 need-test:
-	@tests/need.sh cmake cc:gcc make python3 sipp:sip-tester baresip:baresip-core initdb:postgresql openssl ip:iproute2 iptables
+	@tests/need.sh cmake cc:gcc make python3 sipp:sip-tester baresip:baresip-core initdb:postgresql openssl ip:iproute2 iptables curl
 
 need-fuzz:
 	@tests/need.sh cmake cc:gcc make g++

@@ -26,7 +26,7 @@ CASES = {
 }
 
 
-def register(server):
+def register(server, name):
     """Registers extension 1000 from the port where the callee will listen."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.bind(("127.0.0.1", CALLEE))
@@ -36,9 +36,9 @@ def register(server):
 
         def ask(cseq, authorization=""):
             uri = f"sip:127.0.0.1:{server.sip}"
-            s.sendto((f"REGISTER {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{CALLEE};branch=z9hG4bKbench{cseq}\r\n"
+            s.sendto((f"REGISTER {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{CALLEE};branch=z9hG4bK{name}{cseq}\r\n"
                       f"Max-Forwards: 70\r\nFrom: <sip:1000@127.0.0.1>;tag=bench\r\nTo: <sip:1000@127.0.0.1>\r\n"
-                      f"Call-ID: bench-register\r\nCSeq: {cseq} REGISTER\r\n"
+                      f"Call-ID: bench-{name}\r\nCSeq: {cseq} REGISTER\r\n"
                       f"Contact: <sip:1000@127.0.0.1:{CALLEE}>\r\nExpires: 3600\r\n{authorization}"
                       "Content-Length: 0\r\n\r\n").encode(), target)
             return s.recv(4096).decode(), uri
@@ -61,7 +61,7 @@ def main():
         for name in names:
             codecs, answer, mode = CASES[name]
             server.extension("1000", codecs or ["PCMU"], PASSWORD)
-            register(server)
+            register(server, name)
             run = subprocess.run([sys.executable, os.path.join(HERE, "callcost.py"), "--pid", str(server.process.pid),
                                   "--target", server.address(), "--answer", answer, *mode],
                                  capture_output=True, text=True)
