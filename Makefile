@@ -1,5 +1,5 @@
 # Offhook. `make run` starts the PBX, `make test` runs every test; both install what they need.
-.PHONY: run build test fuzz bench fmt lint need-build need-test need-fuzz
+.PHONY: run build test fuzz bench soak fmt lint need-build need-test need-fuzz
 export CARGO_TERM_COLOR ?= auto
 PHONES = tests/phones
 TARGET = $(or $(CARGO_TARGET_DIR),target)
@@ -25,6 +25,10 @@ fuzz: need-fuzz
 
 bench: need-test build
 	python3 tests/bench/bench.py $(OFFHOOK)
+
+# Six minutes of calls: what stays behind of them in memory.
+soak: need-test build
+	python3 tests/bench/soak.py $(OFFHOOK)
 
 fmt:
 	cargo fmt --all

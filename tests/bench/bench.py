@@ -52,22 +52,30 @@ def register(server, name):
         assert answer.startswith("SIP/2.0 200"), answer
 
 
+def trunk(server):
+    server.call("PUT", "/trunks/bench", {"name": "bench", "host": "127.0.0.1", "port": CALLER, "transport": "udp",
+                                         "auth": "address", "match_port": True, "codecs": ["PCMU"],
+                                         "numbers": {"1000": "1000"}})
+
+
+def cost(server, answer, mode):
+    """What callcost.py prints, as a dictionary."""
+    run = subprocess.run([sys.executable, os.path.join(HERE, "callcost.py"), "--pid", str(server.process.pid),
+                          "--target", server.address(), "--answer", answer, *mode], capture_output=True, text=True)
+    if run.returncode:
+        sys.exit(f"{run.stdout}{run.stderr}\n{server.tail()}")
+    return json.loads(run.stdout.strip().splitlines()[-1])
+
+
 def main():
     binary, names = sys.argv[1], sys.argv[2:] or list(CASES)
     with Server(binary, OFFHOOK_LOG__LEVEL="warn", **PORTS) as server:
-        server.call("PUT", "/trunks/bench", {"name": "bench", "host": "127.0.0.1", "port": CALLER, "transport": "udp",
-                                             "auth": "address", "match_port": True, "codecs": ["PCMU"],
-                                             "numbers": {"1000": "1000"}})
+        trunk(server)
         for name in names:
             codecs, answer, mode = CASES[name]
             server.extension("1000", codecs or ["PCMU"], PASSWORD)
             register(server, name)
-            run = subprocess.run([sys.executable, os.path.join(HERE, "callcost.py"), "--pid", str(server.process.pid),
-                                  "--target", server.address(), "--answer", answer, *mode],
-                                 capture_output=True, text=True)
-            if run.returncode:
-                sys.exit(f"{name}: {run.stdout}{run.stderr}\n{server.tail()}")
-            print(json.dumps({"case": name, **json.loads(run.stdout.strip().splitlines()[-1])}), flush=True)
+            print(json.dumps({"case": name, **cost(server, answer, mode)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,8 @@ class Reader:
 
     def sh_make(self, text):
         for target in re.findall(r"^make (\w+)", text, re.M):
-            recipe = subprocess.run(["make", "-n", target], cwd=ROOT, text=True, capture_output=True)
+            bare = {key: value for key, value in os.environ.items() if key != "CARGO_TARGET_DIR"}
+            recipe = subprocess.run(["make", "-n", target], cwd=ROOT, text=True, capture_output=True, env=bare)
             assert recipe.returncode == 0, recipe.stderr
             if target == "run":
                 self.sh_service(recipe.stdout.strip().splitlines()[-1])

@@ -6,7 +6,7 @@ use crate::command::Command;
 use crate::notice::Notice;
 use crate::office::Office;
 use crate::timers::Timer;
-use directory::{CallRecord, LegRecord};
+use directory::{CallRecord, Ending, LegRecord};
 use media::StreamStats;
 use std::time::Duration;
 
@@ -151,10 +151,11 @@ pub(crate) fn record(office: &mut Office, call: &mut Call) {
         from: call.session.from.clone(),
         to: call.to.clone(),
         dialed: call.dialed.clone(),
-        cause: if answered.is_some() {
-            directory::Ending::Completed
-        } else {
-            verdict.ending
+        // Our own failure is told even when the call was answered before.
+        cause: match verdict.ending {
+            Ending::Failed => Ending::Failed,
+            _ if answered.is_some() => Ending::Completed,
+            unanswered => unanswered,
         },
         sip_code: if answered.is_some() {
             200

@@ -64,6 +64,22 @@ fn the_callee_hangs_up() {
 }
 
 #[test]
+fn a_port_that_cannot_be_opened_is_told_as_our_failure() {
+    let mut world = World::new(&["101", "102"], 8);
+    world.dials("101", "102");
+    world.passes(5_000);
+    let stream = *world.streams.keys().next().expect("a stream");
+    world.give(Event::Media(media::Event::BindFailed { stream }));
+    world.passes(2_000);
+    assert!(matches!(world.phone("101").state, State::Over(_)));
+    assert!(matches!(world.phone("102").state, State::Over(_)));
+    let record = world.records.first().expect("a record");
+    assert_eq!(record.cause, Ending::Failed);
+    assert_eq!(record.reason, "its RTP port could not be opened");
+    assert_eq!(world.is_silent(), EMPTY);
+}
+
+#[test]
 fn both_hang_up_at_once() {
     let mut world = World::new(&["101", "102"], 3);
     world.dials("101", "102");
