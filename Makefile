@@ -1,5 +1,5 @@
 # Offhook. `make run` starts the PBX, `make test` runs every test; both install what they need.
-.PHONY: run build test fuzz bench soak fmt lint need-build need-test need-fuzz
+.PHONY: run build test fuzz bench soak fmt lint need-build need-test need-bench need-fuzz
 export CARGO_TERM_COLOR ?= auto
 PHONES = tests/phones
 TARGET = $(or $(CARGO_TARGET_DIR),target)
@@ -23,11 +23,11 @@ test: need-test lint
 fuzz: need-fuzz
 	SECONDS_EACH=$(SECONDS_EACH) tests/fuzz/run.sh
 
-bench: need-test build
+bench: need-bench build
 	python3 tests/bench/bench.py $(OFFHOOK)
 
 # Six minutes of calls: what stays behind of them in memory.
-soak: need-test build
+soak: need-bench build
 	python3 tests/bench/soak.py $(OFFHOOK)
 
 fmt:
@@ -43,6 +43,9 @@ need-build:
 
 need-test:
 	@tests/need.sh cmake cc:gcc make python3 sipp:sip-tester baresip:baresip-core initdb:postgresql openssl ip:iproute2 iptables curl
+
+need-bench:
+	@tests/need.sh python3 sipp:sip-tester
 
 need-fuzz:
 	@tests/need.sh cmake cc:gcc make g++
