@@ -1,7 +1,8 @@
 //! `offhook check`: everything that can be wrong before the first call, with the remedy.
 
 use crate::config::{Config, Error};
-use crate::run;
+use crate::journal::Journal;
+use crate::run::{self, StartError};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -13,6 +14,7 @@ pub fn check(config: &Config) -> Vec<Error> {
         faults.extend(certificate_fault(certificate, key));
     }
     faults.extend(database_faults(config));
+    faults.extend(journal_fault(config));
     faults
 }
 
@@ -59,6 +61,16 @@ fn dialplan_faults(config: &Config) -> Vec<Error> {
     problems.into_iter().map(fault).collect()
 }
 
+fn journal_fault(config: &Config) -> Option<Error> {
+    let path = config.log.journal.as_deref()?;
+    let dir = &config.data.dir;
+    if path.parent() == Some(dir.as_path()) && !dir.exists() {
+        return None; // The first start makes the folder before the journal.
+    }
+    let error = Journal::look(path).err()?;
+    Some(StartError::journal(path, &error).into())
+}
+
 fn database_faults(config: &Config) -> Vec<Error> {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -69,5 +81,29 @@ fn database_faults(config: &Config) -> Vec<Error> {
     match runtime.block_on(run::look_at_store(config)) {
         Ok(()) => Vec::new(),
         Err(error) => vec![error.into()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_that_cannot_be_made_is_told_and_one_that_can_is_not_made() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut config = Config::default();
+        config.data.dir = dir.path().join("data");
+        let good = dir.path().join("journal");
+        config.log.journal = Some(good.clone());
+        assert_eq!(check(&config), []);
+        assert!(!good.exists());
+        config.log.journal = Some(config.data.dir.join("journal"));
+        assert_eq!(check(&config), []);
+        for bad in [dir.path().to_owned(), dir.path().join("missing/journal")] {
+            config.log.journal = Some(bad);
+            let faults = check(&config);
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            assert_eq!(faults[0].key, "[log] journal");
+        }
     }
 }

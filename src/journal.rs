@@ -1,10 +1,10 @@
 //! Every event of the Switch with its time, one JSON line each, and how to run them again.
 
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use switch::{Command, Event, Switch};
@@ -79,10 +79,11 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Starts a journal in `path` (mode 0600: it holds what people sent).
+    /// Starts a journal in `path`, for its owner's eyes only: it holds what people sent, and with the directory the
+    /// digests of their passwords, which are as good as those to log in with.
     ///
     /// # Errors
-    /// The file cannot be made.
+    /// The file cannot be made, or is another's.
     pub fn create(path: &Path, config: &switch::Config) -> std::io::Result<Journal> {
         let file = OpenOptions::new()
             .create(true)
@@ -90,13 +91,38 @@ impl Journal {
             .write(true)
             .mode(0o600)
             .open(path)?;
+        // The mode above is for a new file only; what is no file (a pipe, a device) keeps its own.
+        if file.metadata()?.is_file() {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+        }
         let mut file = BufWriter::new(file);
         serde_json::to_writer(&mut file, &Header::of(config))?;
         file.write_all(b"\n")?;
+        file.flush()?;
         Ok(Journal {
             file: Some(file),
             origin: config.origin,
         })
+    }
+
+    /// What would keep [`create`](Journal::create) from succeeding; nothing in `path` changes.
+    ///
+    /// # Errors
+    /// The file cannot be made, or is another's.
+    pub fn look(path: &Path) -> std::io::Result<()> {
+        match std::fs::metadata(path) {
+            Ok(there) if there.is_file() => {
+                let file = OpenOptions::new().write(true).open(path)?;
+                file.set_permissions(there.permissions())
+            }
+            Ok(there) if there.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
+            Ok(_) => Ok(()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                File::create_new(path)?;
+                std::fs::remove_file(path)
+            }
+            Err(e) => Err(e),
+        }
     }
 
     /// Adds an event, or with `None` the run of due timers.
@@ -159,4 +185,23 @@ pub fn replay(
         }
     }
     Ok(switch.sizes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_is_its_owners_also_where_a_file_was() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("old.journal");
+        std::fs::write(&path, "for all to read\n").expect("written");
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("the mode is set");
+        let settings = crate::start::switch_config(&crate::config::Config::default());
+        let journal = Journal::create(&path, &settings.expect("settings"));
+        drop(journal.expect("a journal"));
+        let mode = path.metadata().expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        replay(&path, |_, _| {}).expect("a journal without events");
+    }
 }

@@ -27,6 +27,8 @@ pub enum StartError {
     Http { address: String, why: String },
     #[error("the TLS certificate cannot be used: {0}")]
     Tls(String),
+    #[error("the journal {path} cannot be written: {why}")]
+    Journal { path: String, why: String },
     #[error("the dialplan does not compile:\n{0}")]
     Dialplan(String),
     #[error("cannot start: {0}")]
@@ -34,6 +36,13 @@ pub enum StartError {
 }
 
 impl StartError {
+    pub(crate) fn journal(path: &Path, error: &std::io::Error) -> Self {
+        StartError::Journal {
+            path: path.display().to_string(),
+            why: in_words(error),
+        }
+    }
+
     /// The configuration key it belongs to.
     pub fn key(&self) -> &'static str {
         match self {
@@ -43,6 +52,7 @@ impl StartError {
             StartError::Bind(_) => "[sip] listen",
             StartError::Http { .. } => "[http] listen",
             StartError::Tls(_) => "[tls]",
+            StartError::Journal { .. } => "[log] journal",
             StartError::Dialplan(_) => "dialplan",
             StartError::System(_) => "system",
         }
@@ -66,6 +76,9 @@ impl StartError {
             StartError::Http { .. } => "stop the other program, or change [http] listen",
             StartError::Tls(_) => {
                 "both files must be PEM, and the key must belong to the certificate"
+            }
+            StartError::Journal { .. } => {
+                "name a file of this user's, in a folder that exists, or leave the key away"
             }
             StartError::Dialplan(_) => "mend the script in the data directory's dialplan folder",
             StartError::System(_) => "the operating system refused it",
@@ -221,6 +234,8 @@ pub(crate) fn in_words(error: &std::io::Error) -> String {
         ErrorKind::AlreadyExists | ErrorKind::NotADirectory => "a file is in its place",
         ErrorKind::ReadOnlyFilesystem => "the disk is read-only",
         ErrorKind::StorageFull => "the disk is full",
+        ErrorKind::NotFound => "its folder does not exist",
+        ErrorKind::IsADirectory => "a folder is in its place",
         _ => return error.to_string(),
     };
     words.to_owned()

@@ -37,7 +37,6 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
     let tls = tls(config)?;
     let (transports, incoming) = net::Transports::bind(&config.listeners(), tls.server).await?;
     let listener = listen_http(config).await?;
-    let (admin_key, new_key) = keys(&store).await?;
     let (events, queue) = mpsc::channel(QUEUE);
     let (media_events, media_queue) = mpsc::channel(QUEUE);
     let live = Arc::new(Live::new());
@@ -50,10 +49,7 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         events: events.clone(),
     };
     let settings = switch_config(config)?;
-    let journal = config.log.journal.as_deref();
-    let journal = journal
-        .map(|path| Journal::create(path, &settings))
-        .transpose()?;
+    let journal = journal(config, &settings)?;
     first_events(&store, &events).await?;
     let shift = Shift::start(
         new_switch(settings),
@@ -66,6 +62,8 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         journal,
     );
     let watch = watch(&plan)?;
+    // The last thing that can fail: a key that is kept has to be told.
+    let (admin_key, new_key) = keys(&store).await?;
     let api = Api {
         store,
         events: events.clone(),
@@ -213,7 +211,15 @@ fn tls(config: &Config) -> Result<Tls, StartError> {
     })
 }
 
-fn switch_config(config: &Config) -> Result<switch::Config, StartError> {
+fn journal(config: &Config, settings: &switch::Config) -> Result<Option<Journal>, StartError> {
+    let Some(path) = &config.log.journal else {
+        return Ok(None);
+    };
+    let journal = Journal::create(path, settings);
+    journal.map(Some).map_err(|e| StartError::journal(path, &e))
+}
+
+pub(crate) fn switch_config(config: &Config) -> Result<switch::Config, StartError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|e| std::io::Error::other(e.to_string()))?;
     let unix = SystemTime::now()
@@ -312,4 +318,30 @@ fn problems(errors: Vec<dialplan::ScriptError>) -> Vec<api::ScriptProblem> {
         why: e.why,
     };
     errors.into_iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_start_that_fails_gives_out_no_key() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut config = Config::default();
+        config.data.dir = folder.path().join("data");
+        config.sip.listen = vec!["udp://127.0.0.1:0".into()];
+        config.http.listen = ([127, 0, 0, 1], 0).into();
+        config.log.journal = Some(folder.path().join("missing/journal"));
+        let Err(error) = start(&config).await else {
+            panic!("a journal in a folder that is not there");
+        };
+        assert_eq!(error.key(), "[log] journal");
+        assert!(error.to_string().contains("missing/journal"), "{error}");
+        let store = open_store(&config).await.expect("the store");
+        let (_, new_key) = keys(&store).await.expect("the store answers");
+        assert!(
+            new_key.is_some(),
+            "the key of the start that failed is lost"
+        );
+    }
 }
