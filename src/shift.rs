@@ -9,7 +9,7 @@ use sip::Flow;
 use std::sync::Arc;
 use std::time::Instant;
 use store::Writer;
-use switch::{Command, Event, Notice, ScriptEnd, Switch};
+use switch::{CallId, Command, Event, Notice, ScriptEnd, Switch};
 use tokio::sync::{mpsc, oneshot};
 
 /// The most events taken before the timers are looked at again.
@@ -193,7 +193,22 @@ impl Work {
         }
     }
 
+    /// Hands over what the Switch wants, until it wants nothing more.
     fn carry_out(&mut self) {
+        let mut overloaded = Vec::new();
+        loop {
+            self.carry_out_once(&mut overloaded);
+            let Some(call) = overloaded.pop() else { return };
+            // Not by the queue to ourselves: the busier we are, the likelier it is full, and the caller waits.
+            let end = ScriptEnd::Overloaded;
+            let (now, full) = (Instant::now(), Event::ScriptEnded { call, end });
+            self.note(now, Some(&full));
+            self.switch.handle(now, full);
+        }
+    }
+
+    /// What the Switch has at hand; calls whose script nobody has time for are added to `overloaded`.
+    fn carry_out_once(&mut self, overloaded: &mut Vec<CallId>) {
         while let Some(command) = self.switch.poll() {
             match command {
                 Command::Send { flow, bytes } => self.turn.sends.push((flow, bytes)),
@@ -218,12 +233,7 @@ impl Work {
                     session,
                 } => {
                     if !self.edges.runner.start_script(call, entry, session) {
-                        // The queue to ourselves is bounded; a full one also means too much to do.
-                        let full = Event::ScriptEnded {
-                            call,
-                            end: ScriptEnd::Overloaded,
-                        };
-                        let _dropped = self.edges.events.try_send(full);
+                        overloaded.push(call);
                     }
                 }
                 Command::Resume { call, outcome } => self.edges.runner.resume(call, outcome),
@@ -278,5 +288,104 @@ fn from_net(event: NetEvent) -> Event {
     match event {
         NetEvent::Message { flow, bytes } => Event::Sip { flow, bytes },
         NetEvent::FlowClosed(flow) => Event::FlowClosed { flow },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use directory::{Codec, Directory, Trunk, TrunkAuth, TrunkTransport};
+    use std::net::SocketAddr;
+    use std::path::Path;
+
+    /// A loop whose dialplan takes no script, and whose queue to itself is full; the receiver is to be held.
+    async fn overloaded(folder: &Path) -> (Work, mpsc::Receiver<Event>) {
+        let mut config = Config::default();
+        config.data.dir = folder.to_owned();
+        let store = crate::run::open_store(&config).await.expect("a store");
+        let listen = ["udp://127.0.0.1:0".parse().expect("a listener")];
+        let (transports, _) = net::Transports::bind(&listen, None).await.expect("bound");
+        let (events, queue) = mpsc::channel(1);
+        events.try_send(Event::Stop).expect("room for one");
+        let limits = dialplan::Limits {
+            scripts: 0,
+            ..dialplan::Limits::default()
+        };
+        dialplan::unpack(folder).expect("unpacked");
+        let (plan, _) = dialplan::Dialplan::open(&folder.join("dialplan"), limits).expect("good");
+        let (media_events, _) = mpsc::channel(1);
+        let edges = Edges {
+            transports,
+            media: Media::start(1, folder.join("sounds"), media_events).expect("started"),
+            runner: Runner::start(Arc::new(plan), 1, |_| {}),
+            writer: Writer::start(store, folder.join("unsent")),
+            live: Arc::new(Live::new()),
+            events,
+        };
+        let settings = crate::start::switch_config(&config).expect("settings");
+        let work = Work {
+            switch: Switch::new(settings),
+            edges,
+            journal: None,
+            main: tokio::runtime::Handle::current(),
+            stopped: None,
+            turn: Turn::default(),
+        };
+        (work, queue)
+    }
+
+    fn provider() -> Trunk {
+        Trunk {
+            name: "provider".into(),
+            host: "192.0.2.10".into(),
+            port: None,
+            transport: TrunkTransport::Udp,
+            auth: TrunkAuth::Address,
+            username: None,
+            codecs: vec![Codec::Pcma],
+            numbers: [("4930".to_owned(), "101".to_owned())].into(),
+            match_port: false,
+        }
+    }
+
+    fn invite(flow: &Flow) -> Bytes {
+        let sdp = "v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n";
+        format!(
+            "INVITE sip:4930@{local} SIP/2.0\r\nVia: SIP/2.0/UDP {remote};branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+             From: <sip:1@{remote}>;tag=1\r\nTo: <sip:4930@{local}>\r\nCall-ID: 1@{remote}\r\nCSeq: 1 INVITE\r\n\
+             Contact: <sip:1@{remote}>\r\nContent-Type: application/sdp\r\nContent-Length: {length}\r\n\r\n{sdp}",
+            local = flow.local,
+            remote = flow.remote,
+            length = sdp.len(),
+        )
+        .into()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_caller_for_whom_there_is_no_time_is_told_though_the_queue_is_full() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut work, _queue) = overloaded(folder.path()).await;
+        let directory = Directory::new(Vec::new(), vec![(provider(), None)]);
+        work.take(Event::Directory(Arc::new(directory)));
+        let flow = Flow {
+            transport: sip::Transport::Udp,
+            local: SocketAddr::from(([127, 0, 0, 1], 5060)),
+            remote: SocketAddr::from(([192, 0, 2, 10], 5060)),
+            id: 0,
+        };
+        let bytes = invite(&flow);
+        work.take(Event::Sip { flow, bytes });
+        let said: Vec<String> = work
+            .turn
+            .sends
+            .iter()
+            .map(|(_, b)| String::from_utf8_lossy(b).into())
+            .collect();
+        assert!(
+            said.iter().any(|text| text.starts_with("SIP/2.0 503 ")),
+            "{said:?}"
+        );
+        assert_eq!(work.switch.sizes().calls, 0);
     }
 }
