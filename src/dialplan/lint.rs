@@ -6,7 +6,10 @@ use crate::program::Definition;
 use crate::source::{Place, ScriptError};
 use crate::spelling;
 use crate::verbs::{self, FIELDS};
-use rhai::{AST, ASTFlags, ASTNode, Engine, Expr, FnCallExpr, FuncInfo, Position, Stmt};
+use rhai::{
+    AST, ASTFlags, ASTNode, Engine, Expr, FnCallExpr, FuncInfo, Namespace, ParseErrorType,
+    Position, Stmt,
+};
 use std::any::TypeId;
 use std::collections::{BTreeMap, BTreeSet};
 use switch::Entry;
@@ -30,16 +33,20 @@ const MAX_DEPTH: usize = 200;
 /// The parameter that by convention is the session.
 const SESSION: &str = "session";
 
-/// Everything the linter objects to, in the order of the text.
+/// What is wrong, and where in the joined text.
+pub(crate) type Fault = (Position, String);
+
+/// Everything the linter objects to and the `faults` that the compiler found, in the order of the text.
 pub(crate) fn check(
     engine: &Engine,
     ast: &AST,
     definitions: &[Definition],
+    faults: Vec<Fault>,
     place: impl Fn(Position) -> Place,
 ) -> Vec<ScriptError> {
     let mut problems = entry_points(definitions);
     problems.extend(swallowed(ast, definitions));
-    let mut found: Vec<(Position, String)> = outside_functions(ast).collect();
+    let mut found: Vec<Fault> = outside_functions(ast).collect();
     let names = Names::collect(engine, ast);
     let mut seen = BTreeSet::new();
     ast.walk(&mut |path| {
@@ -53,7 +60,10 @@ pub(crate) fn check(
         }
         true
     });
-    found.sort_by_key(|(position, _)| *position);
+    // What both object to is told in our words.
+    let told: BTreeSet<Position> = found.iter().map(|(position, _)| *position).collect();
+    found.extend(faults.into_iter().filter(|(at, _)| !told.contains(at)));
+    found.sort();
     found.dedup();
     problems.extend(
         found
@@ -108,8 +118,26 @@ fn swallowed(ast: &AST, definitions: &[Definition]) -> Vec<ScriptError> {
         .collect()
 }
 
+/// Every use of a variable that is nowhere defined, told as the compiler tells the first one. Only for a program that
+/// was compiled without being strict about variables: it calls a name undefined that no `let`, loop or parameter bound.
+pub(crate) fn undefined_variables(ast: &AST) -> Vec<Fault> {
+    let functions: BTreeSet<&str> = ast.iter_functions().map(|f| f.name).collect();
+    let mut found = Vec::new();
+    ast.walk(&mut |path| {
+        if let Some(ASTNode::Expr(Expr::Variable(variable, _, position))) = path.last() {
+            let (slot, name, namespace, _) = variable.as_ref();
+            if slot.is_none() && namespace.is_empty() && !functions.contains(name.as_str()) {
+                let why = ParseErrorType::VariableUndefined(name.to_string());
+                found.push((*position, why.to_string()));
+            }
+        }
+        path.len() <= MAX_DEPTH
+    });
+    found
+}
+
 /// Code outside functions would run at every call without a session.
-fn outside_functions(ast: &AST) -> impl Iterator<Item = (Position, String)> {
+fn outside_functions(ast: &AST) -> impl Iterator<Item = Fault> {
     ast.statements().iter().filter_map(|statement| match statement {
         Stmt::Noop(_) => None,
         Stmt::Var(_, flags, _) if flags.contains(ASTFlags::CONSTANT) => None,
@@ -173,14 +201,15 @@ impl Names {
     }
 
     /// `seen` holds what was judged as a part of something larger.
-    fn judge(
-        &self,
-        node: &ASTNode,
-        seen: &mut BTreeSet<*const Expr>,
-    ) -> Option<(Position, String)> {
+    fn judge(&self, node: &ASTNode, seen: &mut BTreeSet<*const Expr>) -> Option<Fault> {
         match node {
             ASTNode::Stmt(Stmt::FnCall(function, position)) => self.function(function, *position),
             ASTNode::Expr(Expr::FnCall(function, position)) => self.function(function, *position),
+            ASTNode::Expr(Expr::Variable(variable, ..)) => {
+                let (_, name, namespace, _) = variable.as_ref();
+                let foreign = !namespace.is_empty() && namespace.root() != "global";
+                foreign.then(|| no_module(namespace, name))
+            }
             // What hangs on `this` escapes the check of variables.
             ASTNode::Expr(Expr::ThisPtr(position)) => Some((
                 *position,
@@ -206,16 +235,13 @@ impl Names {
         }
     }
 
-    fn function(&self, function: &FnCallExpr, position: Position) -> Option<(Position, String)> {
+    fn function(&self, function: &FnCallExpr, position: Position) -> Option<Fault> {
         let name = function.name.as_str();
         if function.op_token.is_some() || BUILT_IN.contains(&name) {
             return None;
         }
         if !function.namespace.is_empty() {
-            return Some((
-                position,
-                format!("`{}::{name}`: there are no modules", function.namespace),
-            ));
+            return Some(no_module(&function.namespace, name));
         }
         if name == "sleep" && !self.script.contains_key(name) {
             return Some((position, verbs::SLEEP.into()));
@@ -262,7 +288,7 @@ impl Names {
     }
 
     /// `session.member`.
-    fn member(&self, member: &Expr) -> Option<(Position, String)> {
+    fn member(&self, member: &Expr) -> Option<Fault> {
         match member {
             Expr::Property(property, position) => {
                 let name = property.2.as_str();
@@ -287,7 +313,7 @@ impl Names {
     }
 
     /// `session.verb(…)`; a function of the script may be called like that too.
-    fn verb(&self, function: &FnCallExpr, position: Position) -> Option<(Position, String)> {
+    fn verb(&self, function: &FnCallExpr, position: Position) -> Option<Fault> {
         let (name, count) = (function.name.as_str(), function.args.len());
         if name == "type_of"
             || self
@@ -312,7 +338,7 @@ impl Names {
     }
 
     /// `anything.method(…)`.
-    fn method(&self, function: &FnCallExpr, position: Position) -> Option<(Position, String)> {
+    fn method(&self, function: &FnCallExpr, position: Position) -> Option<Fault> {
         let (name, count) = (function.name.as_str(), function.args.len());
         if BUILT_IN.contains(&name) {
             return None;
@@ -368,8 +394,13 @@ fn first_link(chain: &Expr) -> &Expr {
     }
 }
 
+fn no_module(namespace: &Namespace, name: &str) -> Fault {
+    let why = format!("`{namespace}::{name}`: there are no modules");
+    (namespace.position(), why)
+}
+
 /// Misspelt options that stand literally in the call.
-fn options_of(function: &FnCallExpr) -> Option<(Position, String)> {
+fn options_of(function: &FnCallExpr) -> Option<Fault> {
     let (verb, known): (_, &[&str]) = match function.name.as_str() {
         "dial" => ("dial", &DIAL_OPTIONS),
         "gather" => ("gather", &GATHER_OPTIONS),

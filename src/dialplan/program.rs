@@ -2,7 +2,7 @@
 
 use crate::engine::engine;
 use crate::limits::Limits;
-use crate::lint;
+use crate::lint::{self, Fault};
 use crate::source::{Joined, Place, ScriptError};
 use rhai::{AST, Engine, ParseErrorType, Position, Token};
 use std::collections::BTreeMap;
@@ -127,11 +127,8 @@ fn build(files: BTreeMap<String, String>, limits: &Limits) -> Result<Program, Ve
     if !problems.is_empty() {
         return Err(problems);
     }
-    let ast = engine.compile(&joined.text).map_err(|error| {
-        let place = joined.place(error.position());
-        vec![ScriptError::at(place, error.err_type().to_string())]
-    })?;
-    let problems = lint::check(&engine, &ast, &definitions, |position| {
+    let (ast, faults) = compile_joined(limits, &engine, &joined)?;
+    let problems = lint::check(&engine, &ast, &definitions, faults, |position| {
         joined.place(position)
     });
     definitions.retain(|d| lint::ENTRIES.iter().any(|entry| entry.name() == d.name));
@@ -144,6 +141,32 @@ fn build(files: BTreeMap<String, String>, limits: &Limits) -> Result<Program, Ve
         })
     } else {
         Err(problems)
+    }
+}
+
+/// The program and what the compiler says of it. Strict about variables it stops at the first that is undefined, so
+/// that the rest is looked for in what it makes when it is lenient; that never serves, because there is a fault.
+fn compile_joined(
+    limits: &Limits,
+    strict: &Engine,
+    joined: &Joined,
+) -> Result<(AST, Vec<Fault>), Vec<ScriptError>> {
+    let refused = match strict.compile(&joined.text) {
+        Ok(ast) => return Ok((ast, Vec::new())),
+        Err(error) => error,
+    };
+    let mut faults = vec![(refused.position(), refused.err_type().to_string())];
+    let mut lenient = engine(limits);
+    lenient.set_strict_variables(false);
+    match lenient.compile(&joined.text) {
+        Ok(ast) => {
+            faults.extend(lint::undefined_variables(&ast));
+            Ok((ast, faults))
+        }
+        Err(_) => Err(faults
+            .into_iter()
+            .map(|(position, why)| ScriptError::at(joined.place(position), why))
+            .collect()),
     }
 }
 
@@ -297,6 +320,34 @@ mod tests {
         assert!(
             problems[0].starts_with("b.rhai:3:3: ") && problems[0].contains("sesion"),
             "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn an_undefined_variable_hides_no_other_fault() {
+        let problems = compile_files(&[
+            (
+                "a.rhai",
+                "fn internal(session) {\n  let code = cod;\n  session.rejct(code);\n}\nfn outbound(session) { helper(1); }\n",
+            ),
+            (
+                "b.rhai",
+                "fn inbound(session) { for i in 0..3 { play(i) }\n  cod = |x| x + i;\n  nowhere::y; there::f(1, zz); global::A; }\nfn helper() {}",
+            ),
+        ]);
+        assert_eq!(
+            problems.err().unwrap(),
+            [
+                "a.rhai:2:14: Undefined variable: cod",
+                "a.rhai:3:11: the session has no verb `rejct`; did you mean `reject`?",
+                "a.rhai:5:24: function `helper` takes 0 arguments, not 1",
+                "b.rhai:1:39: `play` is a verb of the session: write `session.play(…)`",
+                "b.rhai:2:3: Undefined variable: cod",
+                "b.rhai:2:17: Undefined variable: i",
+                "b.rhai:3:3: `nowhere::y`: there are no modules",
+                "b.rhai:3:15: `there::f`: there are no modules",
+                "b.rhai:3:27: Undefined variable: zz",
+            ]
         );
     }
 
