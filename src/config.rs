@@ -1,5 +1,6 @@
 //! `offhook.toml` → [`Config`]: every key checked at start, every fault told with its key and the way to mend it.
 
+use crate::layers::{Layers, each_key};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -12,13 +13,13 @@ pub const EXAMPLE: &str = include_str!("offhook.example.toml");
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {why}\n  hint: {hint}")]
 pub struct Error {
-    /// `[section] key`, or the file.
+    /// `[section] key` with the place where it was written, or the file.
     pub key: String,
     pub why: String,
     pub hint: String,
 }
 
-fn fault(key: &str, why: impl Into<String>, hint: impl Into<String>) -> Error {
+pub(crate) fn fault(key: &str, why: impl Into<String>, hint: impl Into<String>) -> Error {
     Error {
         key: key.to_owned(),
         why: why.into(),
@@ -210,34 +211,34 @@ impl Config {
         file: Option<&Path>,
         environment: &BTreeMap<String, String>,
     ) -> Result<Config, Vec<Error>> {
-        let mut table = match file {
-            Some(path) => read(path).map_err(|e| vec![e])?,
-            None => toml::Table::new(),
+        let mut layers = match file {
+            Some(path) => Layers::read(path).map_err(|e| vec![e])?,
+            None => Layers::default(),
         };
-        overlay(&mut table, environment)?;
-        let listen_given = table
-            .get("sip")
-            .is_some_and(|sip| sip.get("listen").is_some());
-        let mut config: Config =
-            toml::Value::Table(table)
-                .try_into()
-                .map_err(|e: toml::de::Error| {
-                    vec![fault(
-                        "config",
-                        e.message().trim(),
-                        "the keys and their types are in offhook.example.toml",
-                    )]
-                })?;
+        layers.overlay(environment);
+        let mut faults = layers.take_misfits();
+        let mut config = layers.config().map_err(|e| vec![e])?;
         // A list that was written is taken at its word; the default is to work on every machine.
-        if !listen_given && UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_err() {
+        if !layers.has("sip", "listen") && UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_err() {
             config.sip.leave_out_ipv6();
         }
-        let faults = config.faults();
+        // What did not fit has its default now, which is not to be judged against the rest.
+        let taken: Vec<String> = faults.iter().map(|f| f.key.clone()).collect();
+        let judged = |f: &Error| !each_key(&f.key).any(|key| taken.contains(&key));
+        faults.extend(config.faults().into_iter().filter(judged));
         if faults.is_empty() {
-            Ok(config)
-        } else {
-            Err(faults)
+            return Ok(config);
         }
+        Err(faults.into_iter().map(|f| layers.placed(f)).collect())
+    }
+
+    /// `[sip] external_host` as a URI writes it: IPv6 in brackets (RFC 3261 §25.1 `IPv6reference`).
+    pub(crate) fn external_host(&self) -> Option<String> {
+        let host = self.sip.external_host.as_ref()?;
+        Some(match host.parse::<Ipv6Addr>() {
+            Ok(ip) => format!("[{ip}]"),
+            Err(_) => host.clone(),
+        })
     }
 
     /// The database's URL, with the default filled in.
@@ -258,38 +259,88 @@ impl Config {
     }
 
     fn faults(&self) -> Vec<Error> {
-        let mut faults = self.network_faults();
+        let mut faults = self.listen_faults();
+        faults.extend(self.sip_faults());
+        faults.extend(self.rtp_faults());
+        faults.extend(self.path_faults());
         faults.extend(self.other_faults());
         faults
     }
 
-    fn network_faults(&self) -> Vec<Error> {
+    fn listen_faults(&self) -> Vec<Error> {
         let mut faults = Vec::new();
+        let mut streams = Vec::new();
+        let mut datagrams = Vec::new();
         for text in &self.sip.listen {
-            if text.parse::<net::Listen>().is_err() {
+            let Ok(listen) = text.parse::<net::Listen>() else {
                 let hint = "write udp://, tcp:// or tls:// and address:port, for example udp://0.0.0.0:5060 or tcp://[::]:5060";
-                faults.push(fault(
-                    "[sip] listen",
-                    format!("{text:?} is no listener"),
-                    hint,
-                ));
+                let why = format!("{text:?} is no listener");
+                faults.push(fault("[sip] listen", why, hint));
+                continue;
+            };
+            let others = match listen.transport {
+                sip::Transport::Udp => &mut datagrams,
+                sip::Transport::Tcp | sip::Transport::Tls => &mut streams,
+            };
+            let same = |(_, other): &&(&String, SocketAddr)| clash(*other, listen.address);
+            if let Some((other, _)) = others.iter().find(same) {
+                let why = format!("{text:?} and {other:?} cannot share a port");
+                let hint = "leave one of them out, or give each a port of its own";
+                faults.push(fault("[sip] listen", why, hint));
             }
+            others.push((text, listen.address));
         }
         if self.sip.listen.is_empty() {
-            faults.push(fault(
-                "[sip] listen",
-                "is empty",
-                "name at least one listener, for example udp://0.0.0.0:5060",
-            ));
+            let hint = "name at least one listener, for example udp://0.0.0.0:5060";
+            faults.push(fault("[sip] listen", "is empty", hint));
         }
-        if self.sip.realm.is_empty() || self.sip.realm.contains(['"', '\\', '\r', '\n']) {
+        let http = self.http.listen;
+        if let Some((text, _)) = streams.iter().find(|(_, other)| clash(*other, http)) {
+            let why = format!("{http} cannot share a port with {text:?} of [sip] listen");
+            faults.push(fault("[http] listen", why, "give it a port of its own"));
+        }
+        faults
+    }
+
+    fn sip_faults(&self) -> Vec<Error> {
+        let mut faults = Vec::new();
+        let realm = &self.sip.realm;
+        if realm.is_empty() || realm.contains(['"', '\\']) || realm.contains(char::is_control) {
             faults.push(fault(
                 "[sip] realm",
-                "must be text without quotes",
+                "must be text without quotes, backslashes and control characters",
                 "leave it away for the default, offhook",
             ));
         }
-        if self.rtp.port_min < 1024 || self.rtp.port_max <= self.rtp.port_min.saturating_add(1) {
+        if let Some(host) = self.sip.external_host.as_deref().filter(|h| !is_host(h)) {
+            faults.push(fault(
+                "[sip] external_host",
+                format!("{host:?} is neither a host name nor an address that others can reach"),
+                "write it without a port, for example pbx.example.net or 192.0.2.1, or leave the key away",
+            ));
+        }
+        if self.sip.max_calls == 0 {
+            faults.push(fault(
+                "[sip] max_calls",
+                "is 0: every call would be refused",
+                "2000 suits most offices",
+            ));
+        }
+        let prefix = &self.dialplan.outbound_prefix;
+        if !prefix.is_empty() && !directory::number::is_dialable(prefix) {
+            faults.push(fault(
+                "[dialplan] outbound_prefix",
+                format!("{prefix:?} cannot be dialled"),
+                "digits, * and #, for example 9; empty for none",
+            ));
+        }
+        faults
+    }
+
+    fn rtp_faults(&self) -> Vec<Error> {
+        let mut faults = Vec::new();
+        let rtp = &self.rtp;
+        if rtp.port_min < 1024 || rtp.port_max <= rtp.port_min.saturating_add(1) {
             let hint = "port_min at least 1024 and port_max at least two above it, for example 10000 and 19999";
             faults.push(fault(
                 "[rtp] port_min, port_max",
@@ -297,14 +348,47 @@ impl Config {
                 hint,
             ));
         }
-        if self.rtp.timeout_s < 5 {
+        if rtp.timeout_s < 5 {
             faults.push(fault(
                 "[rtp] timeout_s",
                 "is under 5 seconds",
                 "30 suits most offices",
             ));
         }
+        if rtp.hold_timeout_s != 0 && rtp.hold_timeout_s < rtp.timeout_s {
+            faults.push(fault(
+                "[rtp] hold_timeout_s, timeout_s",
+                "who is on hold, and may be silent, would be given up sooner than who talks",
+                "hold_timeout_s at least timeout_s, or 0 for never; 3600 suits most offices",
+            ));
+        }
+        if let Some(ip) = rtp.external_address.filter(|ip| !is_reachable(*ip)) {
+            faults.push(fault(
+                "[rtp] external_address",
+                format!("{ip} is no address that others can reach"),
+                "the address that the internet sees, for example 192.0.2.1, or leave the key away",
+            ));
+        }
         faults
+    }
+
+    fn path_faults(&self) -> Vec<Error> {
+        let file = "name a file, or leave the key away";
+        let paths = [
+            (
+                "[data] dir",
+                Some(&self.data.dir),
+                "name a folder, for example ./data",
+            ),
+            ("[tls] certificate", self.tls.certificate.as_ref(), file),
+            ("[tls] private_key", self.tls.private_key.as_ref(), file),
+            ("[log] journal", self.log.journal.as_ref(), file),
+        ];
+        let empty = |path: Option<&PathBuf>| path.is_some_and(|path| path.as_os_str().is_empty());
+        let empty = paths.into_iter().filter(|(_, path, _)| empty(*path));
+        empty
+            .map(|(key, _, hint)| fault(key, "is empty", hint))
+            .collect()
     }
 
     fn other_faults(&self) -> Vec<Error> {
@@ -323,8 +407,8 @@ impl Config {
         }
         if self.tls.certificate.is_some() != self.tls.private_key.is_some() {
             faults.push(fault(
-                "[tls]",
-                "certificate and private_key go together",
+                "[tls] certificate, private_key",
+                "go together",
                 "give both, or neither for a self-signed pair",
             ));
         }
@@ -351,72 +435,37 @@ impl Config {
     }
 }
 
-fn read(path: &Path) -> Result<toml::Table, Error> {
-    let key = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|e| {
-        fault(
-            &key,
-            e.to_string(),
-            "give the path of an existing file to --config, or leave it away",
-        )
-    })?;
-    text.parse().map_err(|e: toml::de::Error| {
-        fault(
-            &key,
-            e.to_string(),
-            "the file must be TOML; see offhook.example.toml",
-        )
-    })
+/// Whether other machines could find us by it: an address, or a host name as in RFC 3261 §25.1.
+fn is_host(text: &str) -> bool {
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+    if let Ok(ip) = bare.unwrap_or(text).parse::<IpAddr>() {
+        return is_reachable(ip) && (bare.is_none() || ip.is_ipv6());
+    }
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let top = name.rsplit('.').next().unwrap_or_default();
+    name.len() <= 253
+        && name.split('.').all(label)
+        && top.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
-/// `OFFHOOK_SIP__REALM=x` sets `[sip] realm`; a list is separated by commas.
-fn overlay(
-    table: &mut toml::Table,
-    environment: &BTreeMap<String, String>,
-) -> Result<(), Vec<Error>> {
-    for (name, text) in environment {
-        let Some((section, key)) = name
-            .strip_prefix("OFFHOOK_")
-            .and_then(|rest| rest.split_once("__"))
-        else {
-            continue;
-        };
-        let (section, key) = (section.to_lowercase(), key.to_lowercase());
-        let entry = table
-            .entry(section)
-            .or_insert_with(|| toml::Value::Table(toml::Table::new()));
-        let Some(entry) = entry.as_table_mut() else {
-            return Err(vec![fault(
-                name,
-                "the file has a value where a section belongs",
-                "mend the file first",
-            )]);
-        };
-        entry.insert(key.clone(), value(&key, text));
-    }
-    Ok(())
+fn is_reachable(ip: IpAddr) -> bool {
+    !ip.is_unspecified() && !ip.is_multicast()
 }
 
-fn value(key: &str, text: &str) -> toml::Value {
-    if matches!(key, "listen" | "numbers") && text.parse::<SocketAddr>().is_err() {
-        let items = text
-            .split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty());
-        return toml::Value::Array(
-            items
-                .map(|item| toml::Value::String(item.to_owned()))
-                .collect(),
-        );
-    }
-    let number = matches!(
-        key,
-        "port_min" | "port_max" | "timeout_s" | "hold_timeout_s" | "max_calls"
-    );
-    match text.parse::<i64>() {
-        Ok(parsed) if number => toml::Value::Integer(parsed),
-        Ok(_) | Err(_) => toml::Value::String(text.to_owned()),
-    }
+/// Whether two sockets of one kind (UDP or TCP) cannot be bound side by side.
+fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() != 0
+        && a.port() == b.port()
+        && a.is_ipv4() == b.is_ipv4()
+        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
 }
 
 #[cfg(test)]
@@ -505,6 +554,88 @@ mod tests {
         assert!(
             unknown.iter().any(|f| f.why.contains("relm")),
             "{unknown:?}"
+        );
+    }
+
+    fn faulty_keys(pairs: &[(&str, &str)]) -> Vec<String> {
+        let faults = Config::load(None, &environment(pairs)).err();
+        let keys = faults.into_iter().flatten().map(|f| f.key);
+        keys.map(|key| key.split(" (").next().unwrap_or_default().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn what_would_start_but_not_work_is_a_fault() {
+        for (name, text, key) in [
+            ("SIP__EXTERNAL_HOST", "a b;c", "[sip] external_host"),
+            ("SIP__EXTERNAL_HOST", "pbx:5060", "[sip] external_host"),
+            ("SIP__EXTERNAL_HOST", "192.0.2.300", "[sip] external_host"),
+            ("SIP__EXTERNAL_HOST", "[192.0.2.1]", "[sip] external_host"),
+            ("SIP__EXTERNAL_HOST", "0.0.0.0", "[sip] external_host"),
+            ("SIP__MAX_CALLS", "0", "[sip] max_calls"),
+            ("SIP__REALM", "off\u{7}hook", "[sip] realm"),
+            (
+                "DIALPLAN__OUTBOUND_PREFIX",
+                "x y",
+                "[dialplan] outbound_prefix",
+            ),
+            (
+                "RTP__HOLD_TIMEOUT_S",
+                "1",
+                "[rtp] hold_timeout_s, timeout_s",
+            ),
+            ("RTP__EXTERNAL_ADDRESS", "0.0.0.0", "[rtp] external_address"),
+            ("DATA__DIR", "", "[data] dir"),
+            (
+                "SIP__LISTEN",
+                "udp://127.0.0.1:7000,udp://127.0.0.1:7000",
+                "[sip] listen",
+            ),
+            (
+                "SIP__LISTEN",
+                "tcp://0.0.0.0:7000,tls://127.0.0.1:7000",
+                "[sip] listen",
+            ),
+            ("SIP__LISTEN", "tcp://127.0.0.1:8080", "[http] listen"),
+        ] {
+            let name = format!("OFFHOOK_{name}");
+            assert_eq!(faulty_keys(&[(&name, text)]), [key], "{name}={text}");
+        }
+        for (name, text) in [
+            ("SIP__EXTERNAL_HOST", "pbx-1.example.net."),
+            ("SIP__EXTERNAL_HOST", "192.0.2.1"),
+            ("SIP__EXTERNAL_HOST", "[2001:db8::1]"),
+            ("SIP__EXTERNAL_HOST", ""),
+            ("LOG__JOURNAL", ""),
+            ("DIALPLAN__OUTBOUND_PREFIX", ""),
+            ("RTP__HOLD_TIMEOUT_S", "0"),
+            ("SIP__LISTEN", "udp://127.0.0.1:0,udp://127.0.0.1:0"),
+            (
+                "SIP__LISTEN",
+                "udp://0.0.0.0:7000,tcp://0.0.0.0:7000,udp://[::]:7000",
+            ),
+        ] {
+            let name = format!("OFFHOOK_{name}");
+            assert_eq!(faulty_keys(&[(&name, text)]), [""; 0], "{name}={text}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_host_is_told_in_brackets() {
+        let env = environment(&[("OFFHOOK_SIP__EXTERNAL_HOST", "2001:DB8::1")]);
+        let config = Config::load(None, &env).expect("right");
+        assert_eq!(config.external_host().as_deref(), Some("[2001:db8::1]"));
+    }
+
+    #[test]
+    fn an_empty_path_in_a_file_is_a_fault() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("offhook.toml");
+        std::fs::write(&path, "[log]\njournal = \"\"\n").expect("written");
+        let faults = Config::load(Some(&path), &BTreeMap::new()).expect_err("wrong");
+        assert_eq!(
+            faults[0].key,
+            format!("[log] journal ({}:2)", path.display())
         );
     }
 }

@@ -192,11 +192,9 @@ fn tls(config: &Config) -> Result<Tls, StartError> {
     let pair = match (&config.tls.certificate, &config.tls.private_key) {
         (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
         _ => {
-            let names: Vec<String> = config
-                .sip
-                .external_host
-                .iter()
-                .cloned()
+            let host = config.sip.external_host.iter();
+            let names: Vec<String> = host
+                .map(|host| host.trim_matches(['[', ']']).to_owned())
                 .chain(["localhost".to_owned()])
                 .collect();
             net::tls::self_signed(&config.data.dir, &names)
@@ -230,7 +228,7 @@ pub(crate) fn switch_config(config: &Config) -> Result<switch::Config, StartErro
         seed,
         origin: Instant::now(),
         origin_unix_ms: i64::try_from(unix.as_millis()).unwrap_or(0),
-        external_host: config.sip.external_host.clone(),
+        external_host: config.external_host(),
         external_media: config.rtp.external_address,
         rtp_port_min: config.rtp.port_min,
         rtp_port_max: config.rtp.port_max,
