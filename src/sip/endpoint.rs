@@ -165,6 +165,8 @@ pub enum SipEvent {
     },
     /// INFO inside the dialog, already answered 200.
     Info { dialog: DialogId, request: Message },
+    /// The peer's final answer to `probe`. None comes while the peer is silent, or when the dialog ended before.
+    Probed { dialog: DialogId, status: u16 },
     /// BYE received and answered 200.
     HungUp {
         dialog: DialogId,
@@ -315,5 +317,10 @@ impl Endpoint {
     /// Offers `sdp` anew; ends in one `Reanswered`. Glare is retried inside (RFC 3261 §14.1).
     pub fn reinvite(&mut self, now: Instant, dialog: DialogId, sdp: &[u8]) {
         self.with(now, dialog, |dialog, layer| dialog.reinvite(layer, sdp));
+    }
+
+    /// Asks the peer of an answered call for a sign of life; whatever it answers is told as `Probed`.
+    pub fn probe(&mut self, now: Instant, dialog: DialogId) {
+        self.with(now, dialog, |dialog, layer| dialog.probe(layer));
     }
 }

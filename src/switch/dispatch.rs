@@ -112,7 +112,7 @@ impl Switch {
             SipEvent::Ended { dialog } => {
                 self.office.dialogs.remove(&dialog);
             }
-            SipEvent::Reanswered { .. } | SipEvent::Info { .. } => {}
+            SipEvent::Reanswered { .. } | SipEvent::Info { .. } | SipEvent::Probed { .. } => {}
             SipEvent::Cancelled { .. }
             | SipEvent::Ringing { .. }
             | SipEvent::Answered { .. }
@@ -179,7 +179,8 @@ impl Switch {
             | SipEvent::Response { .. }
             | SipEvent::Ended { .. }
             | SipEvent::Reanswered { .. }
-            | SipEvent::Info { .. } => {}
+            | SipEvent::Info { .. }
+            | SipEvent::Probed { .. } => {}
         }
     }
 

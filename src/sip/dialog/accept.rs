@@ -75,6 +75,7 @@ impl Dialog {
             unacked: None,
             ours: Ours::Idle,
             theirs: None,
+            probe: None,
             keys: Vec::new(),
             registered: 0,
             stale: Vec::new(),

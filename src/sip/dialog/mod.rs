@@ -1,7 +1,7 @@
 //! Dialogs: two parties in step, from the INVITE to the BYE. RFC 3261 §12 to §15.
 //!
 //! One [`Dialog`] is one leg of a call. Who does what: `invite.rs` calls (UAC), `accept.rs` is called (UAS), `modify.rs`
-//! changes a session that stands, `bye.rs` ends it, `cancel.rs` ends it before it stood. This file has what they share:
+//! changes a session that stands, `probe.rs` asks whether it does, `bye.rs` ends it, `cancel.rs` ends it before it stood. This file has what they share:
 //! the state, how a request inside the dialog is written and read, and the table that makes one `Ended` of every end.
 //! Not here: repeats and timeouts of single requests (`transaction/`), what a call is (`switch`).
 
@@ -10,6 +10,7 @@ mod bye;
 mod cancel;
 mod invite;
 mod modify;
+mod probe;
 mod table;
 
 use crate::endpoint::{ALLOW, DialogId, Login, SipEvent, TransactionId};
@@ -82,6 +83,8 @@ pub(crate) struct Dialog {
     unacked: Option<Unacked>,
     ours: Ours,
     theirs: Option<Theirs>,
+    /// Our OPTIONS on its way.
+    probe: Option<TransactionId>,
     /// Where the table finds this dialog; the first `registered` are in it already.
     keys: Vec<Key>,
     registered: usize,
@@ -142,6 +145,8 @@ impl Dialog {
             self.bye_answered(layer, notice);
         } else if self.ours.transaction() == Some(transaction) {
             self.offer_answered(layer, notice);
+        } else if self.probe == Some(transaction) {
+            self.probed(layer, &notice);
         } else {
             return Some(notice);
         }
@@ -175,6 +180,7 @@ impl Dialog {
             unacked.stop(layer);
         }
         self.withdraw(layer);
+        self.forget_probe(layer);
     }
 
     /// 200 through a transaction, so that a repeat is not told twice.

@@ -390,3 +390,40 @@ fn a_lost_peer_found_by_a_reinvite_is_hung_up() {
     assert_eq!(w.told(), ["Answered", "Reanswered", "Ended"]);
     w.is_empty_at_last();
 }
+
+#[test]
+fn any_answer_to_a_probe_is_told_and_silence_is_not() {
+    let mut w = Wire::new();
+    let (dialog, invite) = w.calls(call(Transport::Udp));
+    w.endpoint.probe(w.now, dialog);
+    w.drain();
+    assert!(w.lines().is_empty(), "nobody answered yet");
+    w.answers(&invite, 200, "b1");
+    w.lines();
+    w.told();
+    for status in [200, 405, 481] {
+        w.endpoint.probe(w.now, dialog);
+        w.drain();
+        let options = w.take_sent().remove(0);
+        assert_eq!(wire::line(&options), "OPTIONS");
+        assert_eq!(options.to().unwrap().tag(), Some("b1"));
+        assert_eq!(options.request_uri().unwrap(), "sip:bob@192.0.2.9:5070");
+        w.answers(&options, 100, "");
+        assert!(w.told().is_empty());
+        w.answers(&options, status, "b1");
+        w.answers(&options, status, "b1");
+        assert_eq!(w.told(), [format!("Probed {status}")]);
+    }
+    w.endpoint.probe(w.now, dialog);
+    w.passes(s(40));
+    assert!(w.told().is_empty());
+    assert!(w.lines().len() > 5, "it is repeated");
+    w.endpoint.probe(w.now, dialog);
+    w.endpoint.bye(w.now, dialog, None);
+    w.drain();
+    let sent = w.take_sent();
+    w.answers(&sent[1], 200, "b1");
+    w.answers(&sent[0], 200, "b1");
+    assert_eq!(w.told(), ["Ended"], "who hung up asks no more");
+    w.is_empty_at_last();
+}

@@ -159,6 +159,7 @@ impl Net {
             | SipEvent::Reoffered { dialog, .. }
             | SipEvent::Reanswered { dialog, .. }
             | SipEvent::Info { dialog, .. }
+            | SipEvent::Probed { dialog, .. }
             | SipEvent::HungUp { dialog, .. }
             | SipEvent::Ended { dialog } => *dialog,
             SipEvent::Request { .. } | SipEvent::Response { .. } => panic!("nobody asked"),

@@ -196,6 +196,7 @@ impl Desk {
             | SipEvent::Reoffered { dialog, .. }
             | SipEvent::Reanswered { dialog, .. }
             | SipEvent::Info { dialog, .. }
+            | SipEvent::Probed { dialog, .. }
             | SipEvent::HungUp { dialog, .. } => {
                 self.dialog = *dialog;
                 assert_eq!(*self.ends.entry(*dialog).or_default(), 0, "{event:?}");

@@ -192,7 +192,9 @@ pub(crate) fn name(event: &SipEvent) -> String {
     let text = format!("{event:?}");
     let end = text.find([' ', '{']).unwrap_or(text.len());
     match event {
-        SipEvent::Refused { status, .. } | SipEvent::Response { status, .. } => {
+        SipEvent::Refused { status, .. }
+        | SipEvent::Response { status, .. }
+        | SipEvent::Probed { status, .. } => {
             format!("{} {status}", &text[..end])
         }
         _ => text[..end].to_owned(),
