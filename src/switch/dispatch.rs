@@ -201,16 +201,13 @@ impl Switch {
     }
 
     fn confirmed(&mut self, dialog: DialogId, sdp: Option<&[u8]>) {
-        let Some(sdp) = sdp.filter(|sdp| !sdp.is_empty()) else {
-            return;
-        };
+        let sdp = sdp.unwrap_or_default();
         self.leg(dialog, |office, call, index| {
             if let Err(why) = offer::confirmed(office, call, index, sdp) {
-                end::end(
-                    office,
-                    call,
-                    Verdict::completed(format!("the answer in ACK was unusable: {why}")),
-                );
+                if let Some(leg) = call.legs.get_mut(index) {
+                    leg.diagnosis = Some(why.clone());
+                }
+                end::end(office, call, Verdict::completed(why));
             }
         });
     }

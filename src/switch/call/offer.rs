@@ -39,7 +39,7 @@ pub(crate) fn reoffered(office: &mut Office, call: &mut Call, index: usize, body
     }
 }
 
-/// The ACK to our 2xx brought an answer to the offer we made in it. `Err`: why the leg cannot go on.
+/// Our 2xx was acknowledged; `body` is what the ACK brought. `Err`: why the leg cannot go on.
 pub(crate) fn confirmed(
     office: &mut Office,
     call: &mut Call,
@@ -54,9 +54,19 @@ pub(crate) fn confirmed(
     else {
         return Ok(());
     };
-    let mut local = leg.local(office, stream).map_err(|t| t.why())?;
+    if body.is_empty() {
+        // RFC 3261 §13.2.1: when the offer is in the 2xx, the answer must be in the ACK. After a re-INVITE without it
+        // the session goes on as it was; without any session there is no call.
+        return match leg.negotiated {
+            Some(_) => Ok(()),
+            None => Err("the ACK brought no answer to our offer".to_owned()),
+        };
+    }
+    let unusable = |why| format!("the answer in ACK was unusable: {why}");
+    let mut local = leg.local(office, stream).map_err(|t| unusable(t.why()))?;
     local.version = local.version.saturating_sub(1);
-    let negotiated = media::sdp::accept(&local, body).map_err(|e| sdp_trouble(&e).why())?;
+    let negotiated =
+        media::sdp::accept(&local, body).map_err(|e| unusable(sdp_trouble(&e).why()))?;
     leg.settle(office, stream, negotiated);
     Ok(())
 }

@@ -4,6 +4,7 @@ mod basic;
 mod directory;
 mod emergency;
 mod leaving;
+mod life;
 #[cfg(debug_assertions)]
 mod panic;
 mod storm;

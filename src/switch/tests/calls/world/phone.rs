@@ -37,6 +37,10 @@ pub(crate) struct Phone {
     pub(crate) manner: Manner,
     pub(crate) state: State,
     pub(crate) vanished: bool,
+    /// Its INVITE has no offer, nor its ACK an answer.
+    pub(crate) offerless: bool,
+    /// It knows nothing of its call any more: 481 to what it is asked in it.
+    pub(crate) forgets: bool,
     /// What it wants sent.
     pub(crate) out: Vec<String>,
     pub(crate) heard: Vec<String>,
@@ -91,6 +95,8 @@ impl Phone {
             manner: Manner::Answers,
             state: State::Idle,
             vanished: false,
+            offerless: false,
+            forgets: false,
             out: Vec::new(),
             heard: Vec::new(),
             connections: Vec::new(),
@@ -110,6 +116,13 @@ impl Phone {
             "v=0\r\no=- 1 1 IN {family} {0}\r\ns=-\r\nc=IN {family} {0}\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8\r\n",
             self.address.ip()
         )
+    }
+
+    fn offer(&self) -> String {
+        if self.offerless {
+            return String::new();
+        }
+        self.sdp()
     }
 
     fn next(&mut self) -> String {
@@ -184,7 +197,7 @@ impl Phone {
         self.state = State::Calling;
         let uri = format!("sip:{number}@pbx");
         self.secret = Some(("INVITE".into(), uri.clone()));
-        let (branch, sdp) = (self.next(), self.sdp());
+        let (branch, sdp) = (self.next(), self.offer());
         self.invite = branch.clone();
         let text = self.request("INVITE", &uri, &branch, ("", &sdp));
         self.send(now, &branch, text);
@@ -301,7 +314,7 @@ impl Phone {
         );
         let branch = self.next();
         let body = if method == "INVITE" {
-            self.sdp()
+            self.offer()
         } else {
             String::new()
         };
@@ -370,6 +383,7 @@ impl Phone {
                 }
                 self.answer_text(200, text, "")
             }
+            _ if self.forgets => self.answer_text(481, text, ""),
             _ => self.answer_text(200, text, ""),
         };
         self.answers.insert(key, answer.clone());
