@@ -362,6 +362,9 @@ fn stream_event(office: &mut Office, call: &mut Call, index: usize, event: media
             let why = "its RTP port could not be opened";
             if let Some(leg) = call.legs.get_mut(index) {
                 leg.diagnosis = Some(why.to_owned());
+                if let Some(port) = leg.port.take() {
+                    office.ports.hold(office.now, port);
+                }
             }
             end::end(office, call, Verdict::refused(503, why));
         }
