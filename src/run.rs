@@ -122,11 +122,19 @@ async fn serve_async(config: Config) -> Result<(), StartError> {
         _watch,
         _lock,
     } = start::start(&config).await?;
-    let Shift { thread, stopped } = shift;
+    let Shift {
+        thread,
+        mut stopped,
+    } = shift;
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
+        // Without its loop the PBX is deaf; whoever watches over it shall start it again.
+        _ = &mut stopped => {
+            let why = "the call loop has ended; the log says why";
+            return Err(StartError::System(std::io::Error::other(why)));
+        }
     }
     tracing::info!("stopping: no new calls, every party is told");
     // Nobody receives only when the loop has ended by itself; then there is nothing left to stop.

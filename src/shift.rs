@@ -36,7 +36,7 @@ pub(crate) struct Queues {
 /// The running loop.
 pub(crate) struct Shift {
     pub(crate) thread: Ending,
-    /// Told when a stop is complete.
+    /// Told when a stop is complete; closed when the loop has ended otherwise.
     pub(crate) stopped: oneshot::Receiver<()>,
 }
 
@@ -121,6 +121,7 @@ impl Work {
     async fn run(mut self, mut queues: Queues, mut ended: oneshot::Receiver<()>) -> Writer {
         if let Err(error) = queues.net.watch() {
             tracing::error!(%error, "no datagrams can be received");
+            return self.edges.writer;
         }
         loop {
             let deadline = self.switch.deadline();
@@ -138,7 +139,7 @@ impl Work {
                 Some(event) = queues.net.recv() => self.take(from_net(event)),
                 () = sleep => {}
             }
-            self.drain(&mut queues);
+            let more = self.drain(&mut queues);
             let now = Instant::now();
             if self.switch.deadline().is_some_and(|at| at <= now) {
                 self.note(now, None);
@@ -146,6 +147,10 @@ impl Work {
                 self.carry_out();
             }
             self.hand_over();
+            if more {
+                // Which sockets have something is only known anew after the runtime had its turn.
+                tokio::task::yield_now().await;
+            }
         }
     }
 
@@ -158,8 +163,8 @@ impl Work {
         }
     }
 
-    /// Takes what waits without going to sleep between.
-    fn drain(&mut self, queues: &mut Queues) {
+    /// Takes what waits without going to sleep between. Whether there may be more.
+    fn drain(&mut self, queues: &mut Queues) -> bool {
         for _ in 0..BATCH {
             let mut any = false;
             if let Ok(event) = queues.media.try_recv() {
@@ -175,9 +180,10 @@ impl Work {
                 any = true;
             }
             if !any {
-                return;
+                return false;
             }
         }
+        true
     }
 
     fn take(&mut self, event: Event) {

@@ -14,7 +14,7 @@ use store::{Store, Writer};
 use switch::{Event, Switch};
 use tokio::sync::mpsc;
 
-/// How many events may wait for the Switch; over it the API answers 503 and datagrams are dropped.
+/// How many events may wait for the Switch; over it the API answers 503.
 const QUEUE: usize = 16_384;
 
 /// Everything that runs.

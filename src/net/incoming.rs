@@ -5,7 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -14,6 +14,8 @@ use tokio::sync::mpsc;
 use crate::NetEvent;
 use crate::udp::UdpListener;
 
+/// Keep-alives taken in a row from one socket; tokio lets a task do 128 things before others must have their turn.
+const KEEP_ALIVES: usize = 16;
 /// The largest datagram there is.
 const DATAGRAM: usize = 65_536;
 
@@ -23,7 +25,7 @@ pub struct Incoming {
     /// The sockets, watched by the runtime of whoever receives; empty before [`watch`](Incoming::watch).
     watched: Vec<(UdpSocket, Arc<UdpListener>)>,
     streams: mpsc::Receiver<NetEvent>,
-    /// Whose turn is first, so that a flood on one socket does not starve the others.
+    /// Whose turn is first; the streams come after the last socket.
     turn: usize,
     buffer: Box<[u8]>,
 }
@@ -57,25 +59,33 @@ impl Incoming {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// An event that is there already.
+    /// An event that is there already. The places take turns: a flood at one does not starve the others.
     pub fn try_recv(&mut self) -> Option<NetEvent> {
-        let sockets = self.watched.len();
+        let places = self.watched.len() + 1;
         self.turn = self.turn.wrapping_add(1);
-        for step in 0..sockets {
-            let index = (self.turn + step) % sockets;
-            let (socket, listener) = self.watched.get(index)?;
+        (0..places).find_map(|step| {
+            let Some((socket, listener)) = self.watched.get((self.turn + step) % places) else {
+                return self.streams.try_recv().ok();
+            };
             let receive = || listener.receive(&mut self.buffer);
             // An error is that nothing is there, or an ICMP error of an earlier send: the socket lives on.
-            if let Ok(Some(event)) = socket.try_io(Interest::READABLE, receive) {
-                return Some(event);
-            }
-        }
-        self.streams.try_recv().ok()
+            socket.try_io(Interest::READABLE, receive).ok().flatten()
+        })
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<NetEvent>> {
-        for (socket, listener) in &self.watched {
-            while let Poll::Ready(Ok(())) = socket.poll_recv_ready(cx) {
+        let places = self.watched.len() + 1;
+        self.turn = self.turn.wrapping_add(1);
+        for step in 0..places {
+            let Some((socket, listener)) = self.watched.get((self.turn + step) % places) else {
+                match self.streams.poll_recv(cx) {
+                    Poll::Pending => continue,
+                    ready => return ready,
+                }
+            };
+            let mut rest = KEEP_ALIVES;
+            while rest > 0 && socket.poll_recv_ready(cx).is_ready() {
+                rest -= 1;
                 let receive = || listener.receive(&mut self.buffer);
                 match socket.try_io(Interest::READABLE, receive) {
                     Ok(Some(event)) => return Poll::Ready(Some(event)),
@@ -84,7 +94,11 @@ impl Incoming {
                     Err(error) => tracing::trace!(%error, "receiving a datagram"),
                 }
             }
+            if rest == 0 {
+                // Others first: timers are not to wait for a flood of keep-alives.
+                cx.waker().wake_by_ref();
+            }
         }
-        Poll::Ready(ready!(self.streams.poll_recv(cx)))
+        Poll::Pending
     }
 }

@@ -22,19 +22,26 @@ pub(crate) struct Datagram {
     pub(crate) from: SocketAddr,
     /// The address of ours it was sent to; None when the kernel did not say.
     pub(crate) to: Option<IpAddr>,
+    /// How many datagrams the kernel has dropped at this socket so far, because its buffer was full.
+    pub(crate) dropped: u32,
 }
 
 /// Room for one control message of either family, aligned as `cmsghdr` wants it.
 #[repr(C, align(8))]
 struct Control([u8; 128]);
 
-/// Asks the kernel to tell the destination address of every datagram.
+/// Asks the kernel to tell the destination address of every datagram, and how many it dropped.
 pub(crate) fn enable(fd: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
-    let (level, name) = if ipv6 {
-        (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)
+    // A wish: without it the drops are not counted.
+    let _ = switch_on(fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL);
+    if ipv6 {
+        switch_on(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)
     } else {
-        (libc::IPPROTO_IP, libc::IP_PKTINFO)
-    };
+        switch_on(fd, libc::IPPROTO_IP, libc::IP_PKTINFO)
+    }
+}
+
+fn switch_on(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: `on` lives through the call and its size is given.
     let done = unsafe {
@@ -81,38 +88,41 @@ pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Datag
         })?
     };
     let from = from.as_socket().ok_or(io::ErrorKind::InvalidData)?;
+    let (to, dropped) = told(&message);
     Ok(Datagram {
         len,
         from,
-        to: destination(&message),
+        to,
+        dropped,
     })
 }
 
-/// The address in the control messages the kernel just filled in.
-fn destination(message: &libc::msghdr) -> Option<IpAddr> {
+/// What the control messages say that the kernel just filled in: our address, and the datagrams dropped.
+fn told(message: &libc::msghdr) -> (Option<IpAddr>, u32) {
+    let (mut to, mut dropped) = (None, 0);
     // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR stay within msg_control; data is copied out unaligned, and only when
     // level and type say which structure it is.
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(message);
         while let Some(found) = header.as_ref() {
+            let data = libc::CMSG_DATA(header);
             match (found.cmsg_level, found.cmsg_type) {
                 (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                    let info: libc::in_pktinfo =
-                        ptr::read_unaligned(libc::CMSG_DATA(header).cast());
+                    let info: libc::in_pktinfo = ptr::read_unaligned(data.cast());
                     // ipi_spec_dst, not ipi_addr: for a broadcast the former is still one of our addresses.
-                    let octets = info.ipi_spec_dst.s_addr.to_ne_bytes();
-                    return Some(Ipv4Addr::from(octets).into());
+                    to = Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into());
                 }
                 (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                    let info: libc::in6_pktinfo =
-                        ptr::read_unaligned(libc::CMSG_DATA(header).cast());
-                    return Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
+                    let info: libc::in6_pktinfo = ptr::read_unaligned(data.cast());
+                    to = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
                 }
-                _ => header = libc::CMSG_NXTHDR(message, header),
+                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => dropped = ptr::read_unaligned(data.cast()),
+                _ => {}
             }
+            header = libc::CMSG_NXTHDR(message, header);
         }
     }
-    None
+    (to, dropped)
 }
 
 /// Sends one datagram without waiting, from `source` when given and of the same family.

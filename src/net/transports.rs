@@ -193,7 +193,7 @@ impl Transports {
         ))
     }
 
-    /// Datagrams dropped so far because the switch or a socket was too busy.
+    /// Datagrams lost so far, coming or going, because a socket's buffer was full.
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
     }

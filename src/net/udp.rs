@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use sip::{Flow, Transport};
@@ -24,6 +24,8 @@ pub(crate) struct UdpListener {
     /// As bound, with the port the system chose when 0 was asked.
     pub(crate) address: SocketAddr,
     dropped: Arc<AtomicU64>,
+    /// What the kernel said last of the datagrams it dropped here; its counter wraps.
+    overflow: AtomicU32,
 }
 
 impl UdpListener {
@@ -54,6 +56,7 @@ impl UdpListener {
             socket: socket.into(),
             address,
             dropped,
+            overflow: AtomicU32::new(0),
         })
     }
 
@@ -87,6 +90,17 @@ impl UdpListener {
     /// `WouldBlock` when there is none; anything else is an earlier send's trouble.
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<NetEvent>> {
         let datagram = pktinfo::receive(self.socket.as_fd(), buffer)?;
+        // Absent, as 0, until the first drop.
+        if datagram.dropped != self.overflow.load(Ordering::Relaxed) && datagram.dropped != 0 {
+            let before = self.overflow.swap(datagram.dropped, Ordering::Relaxed);
+            let more = datagram.dropped.wrapping_sub(before);
+            let lost = self.dropped.fetch_add(more.into(), Ordering::Relaxed);
+            let now = lost + u64::from(more);
+            // At each doubling: a flood shall not fill the log.
+            if now.ilog2() > lost.checked_ilog2().unwrap_or(0) || lost == 0 {
+                tracing::warn!(lost = now, "more SIP datagrams arrive than can be handled");
+            }
+        }
         let bytes = buffer.get(..datagram.len).unwrap_or_default();
         Ok(self.event(datagram, bytes))
     }

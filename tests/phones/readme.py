@@ -63,7 +63,9 @@ class Reader:
 
     def sh_make(self, text):
         for target in re.findall(r"^make (\w+)", text, re.M):
-            bare = {key: value for key, value in os.environ.items() if key != "CARGO_TARGET_DIR"}
+            # What an outer make or a builder says is not what the reader's shell says.
+            outer = ("CARGO_TARGET_DIR", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+            bare = {key: value for key, value in os.environ.items() if key not in outer}
             recipe = subprocess.run(["make", "-n", target], cwd=ROOT, text=True, capture_output=True, env=bare)
             assert recipe.returncode == 0, recipe.stderr
             if target == "run":

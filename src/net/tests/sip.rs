@@ -161,6 +161,73 @@ async fn both_families_share_a_port_and_a_taken_port_is_explained() {
 }
 
 #[tokio::test]
+async fn a_flood_of_datagrams_does_not_keep_a_stream_waiting() {
+    const FLOOD: usize = 300;
+    let mut house = House::new(&["udp://127.0.0.1:0", "tcp://127.0.0.1:0"]).await;
+    let mut phone = TcpStream::connect(house.at(1)).await.unwrap();
+    phone.write_all(&options("first", 0)).await.unwrap();
+    assert_eq!(house.message().await.0.transport, Transport::Tcp);
+    let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    for _ in 0..FLOOD {
+        stranger
+            .send_to(&options("2", 0), house.at(0))
+            .await
+            .unwrap();
+    }
+    phone.write_all(&options("second", 0)).await.unwrap();
+    let mut before = 0;
+    while house.message().await.0.transport == Transport::Udp {
+        before += 1;
+        // As the loop around the switch does after a turn.
+        tokio::task::yield_now().await;
+    }
+    assert!(
+        before < FLOOD / 2,
+        "{before} datagrams came before the stream's message"
+    );
+}
+
+#[tokio::test]
+async fn a_flood_of_keep_alives_leaves_others_their_turn() {
+    let mut house = House::new(&["udp://127.0.0.1:0"]).await;
+    let phone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    phone.set_nonblocking(true).unwrap();
+    // The runtime believes the socket to be ready until it was found empty.
+    phone.send_to(&options("0", 0), house.at(0)).unwrap();
+    assert_eq!(house.message().await.1, options("0", 0));
+    for _ in 0..200 {
+        phone.send_to(b"\r\n\r\n", house.at(0)).unwrap();
+    }
+    {
+        let mut next = std::pin::pin!(house.events.recv());
+        let once = std::future::poll_fn(|cx| std::task::Poll::Ready(next.as_mut().poll(cx)));
+        assert!(once.await.is_pending());
+    }
+    let answered = std::iter::from_fn(|| phone.recv(&mut [0; 8]).ok()).count();
+    assert!((1..100).contains(&answered), "{answered} in one go");
+    phone.send_to(&options("1", 0), house.at(0)).unwrap();
+    assert_eq!(house.message().await.1, options("1", 0));
+}
+
+#[tokio::test]
+async fn datagrams_that_the_kernel_dropped_are_counted() {
+    let mut house = House::new(&["udp://127.0.0.1:0"]).await;
+    let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let large = options("1", 60_000);
+    for _ in 0..400 {
+        stranger.send_to(&large, house.at(0)).unwrap();
+    }
+    let taken = async {
+        // What is dropped is told with the datagrams that come later.
+        while house.transports.dropped() == 0 {
+            house.message().await;
+            stranger.send_to(&large, house.at(0)).unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, taken).await.unwrap();
+}
+
+#[tokio::test]
 async fn udp_keep_alives_are_answered_or_ignored() {
     let mut house = House::new(&["udp://127.0.0.1:0"]).await;
     let phone = UdpSocket::bind("127.0.0.1:0").await.unwrap();
