@@ -27,12 +27,13 @@ pub struct PlayId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NtpTime(pub u64);
 
-/// How long a stream may be silent before [`Event::Silent`](crate::Event::Silent) is told; zero means forever.
+/// How long a stream may be silent: RTP or RTCP must come. [`Event::Silent`](crate::Event::Silent) is told at each half
+/// of it; zero means forever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// While the direction is `SendRecv`: RTP must come.
+    /// While the direction is `SendRecv`, or before anything is negotiated.
     pub timeout: Duration,
-    /// In any other direction (a phone that holds often sends nothing): RTP or RTCP must come.
+    /// In any other direction: a phone that holds often sends nothing.
     pub hold_timeout: Duration,
 }
 

@@ -19,7 +19,7 @@ pub enum Event {
         play: PlayId,
         finished: bool,
     },
-    /// Nothing has been heard for `for_ms`; told again after each further timeout.
+    /// Nothing has been heard for `for_ms`, half the timeout at least; told again after each further half.
     Silent { stream: StreamId, for_ms: u64 },
     /// The answer to `Close`.
     Closed {

@@ -38,7 +38,8 @@ pub(crate) struct Stream {
     digits: dtmf::Receiver,
     digits_until: Option<Instant>,
     heard_at: Instant,
-    silences_told: u32,
+    /// The last time a silence was told.
+    told_at: Instant,
 }
 
 /// A packet of the party that goes on to whoever hears it.
@@ -77,7 +78,7 @@ impl Stream {
             digits: dtmf::Receiver::default(),
             digits_until: None,
             heard_at: now,
-            silences_told: 0,
+            told_at: now,
         }
     }
 
@@ -97,7 +98,6 @@ impl Stream {
             self.sender.end_turn();
         }
         self.heard_at = now;
-        self.silences_told = 0;
         let unlocked = self.unlock_if_moved(&negotiated);
         self.negotiated = Some(negotiated);
         unlocked
@@ -137,7 +137,6 @@ impl Stream {
             Admission::Known => {}
         }
         self.heard_at = now;
-        self.silences_told = 0;
         let receives = negotiated.direction.receives();
         self.reports.rtp(now, &header);
         let Some(load) = load else {
@@ -198,10 +197,8 @@ impl Stream {
         if admission == Admission::Foreign {
             return false;
         }
-        if negotiated.direction != Direction::SendRecv {
-            self.heard_at = now;
-            self.silences_told = 0;
-        }
+        // A phone that mutes by sending no RTP still reports (RFC 3550 §6.2).
+        self.heard_at = now;
         self.reports.rtcp(now, wall, &self.sender, compound);
         admission == Admission::Locked
     }
@@ -303,19 +300,20 @@ impl Stream {
         }
     }
 
-    /// The silence to tell at `now`, if there is one.
+    /// The silence to tell at `now`, if there is one: every half of the timeout, however late the look at the clock.
     pub(crate) fn silence(&mut self, now: Instant) -> Option<Event> {
-        let limit = match self.negotiated.as_ref()?.direction {
-            Direction::SendRecv => self.settings.timeout,
-            Direction::SendOnly | Direction::RecvOnly | Direction::Inactive => {
+        let limit = match self.negotiated.as_ref().map(|n| n.direction) {
+            Some(Direction::SendRecv) | None => self.settings.timeout,
+            Some(Direction::SendOnly | Direction::RecvOnly | Direction::Inactive) => {
                 self.settings.hold_timeout
             }
         };
-        let silent = now.saturating_duration_since(self.heard_at);
-        if limit.is_zero() || silent < limit.saturating_mul(self.silences_told + 1) {
+        let since = self.heard_at.max(self.told_at);
+        if limit.is_zero() || now.saturating_duration_since(since) < limit / 2 {
             return None;
         }
-        self.silences_told += 1;
+        self.told_at = now;
+        let silent = now.saturating_duration_since(self.heard_at);
         Some(Event::Silent {
             stream: self.id,
             for_ms: silent.as_millis() as u64,

@@ -1,7 +1,7 @@
 //! Which event concerns whom: from the doors to the call, the registrar or the trunk.
 
 use crate::call::{
-    Activity, Call, Script, dial, end, gather, offer, originate, play, script, talk,
+    Activity, Call, Script, dial, end, gather, life, offer, originate, play, script, talk,
 };
 use crate::cause::Verdict;
 use crate::command::Command;
@@ -112,13 +112,14 @@ impl Switch {
             SipEvent::Ended { dialog } => {
                 self.office.dialogs.remove(&dialog);
             }
-            SipEvent::Reanswered { .. } | SipEvent::Info { .. } | SipEvent::Probed { .. } => {}
+            SipEvent::Reanswered { .. } | SipEvent::Info { .. } => {}
             SipEvent::Cancelled { .. }
             | SipEvent::Ringing { .. }
             | SipEvent::Answered { .. }
             | SipEvent::Refused { .. }
             | SipEvent::Reoffered { .. }
             | SipEvent::Confirmed { .. }
+            | SipEvent::Probed { .. }
             | SipEvent::HungUp { .. }
             | SipEvent::Lost { .. } => self.of_leg(event),
         }
@@ -167,6 +168,9 @@ impl Switch {
                 });
             }
             SipEvent::Confirmed { dialog, sdp } => self.confirmed(dialog, sdp.as_deref()),
+            SipEvent::Probed { dialog, status } => self.leg(dialog, |office, call, index| {
+                life::probed(office, call, index, status);
+            }),
             SipEvent::HungUp { dialog, reason: _ } => self.leg(dialog, left),
             SipEvent::Lost { dialog } => self.leg(dialog, |office, call, index| {
                 if let Some(leg) = call.legs.get_mut(index) {
@@ -179,8 +183,7 @@ impl Switch {
             | SipEvent::Response { .. }
             | SipEvent::Ended { .. }
             | SipEvent::Reanswered { .. }
-            | SipEvent::Info { .. }
-            | SipEvent::Probed { .. } => {}
+            | SipEvent::Info { .. } => {}
         }
     }
 
@@ -319,14 +322,7 @@ fn left(office: &mut Office, call: &mut Call, index: usize) {
         };
         return end::end(office, call, verdict);
     }
-    other_left(office, call, index, "hung up by the called party".into());
-}
-
-/// The party the caller talks to is gone; the script may go on, and the record says why the talk ended.
-fn other_left(office: &mut Office, call: &mut Call, index: usize, why: String) {
-    if matches!(&call.activity, Activity::Talk(talk) if talk.leg == index) {
-        talk::other_left(office, call, why);
-    }
+    talk::party_left(office, call, index, "hung up by the called party".into());
 }
 
 fn hang_up(office: &mut Office, call: &mut Call) {
@@ -368,35 +364,8 @@ fn stream_event(office: &mut Office, call: &mut Call, index: usize, event: media
             }
             end::end(office, call, Verdict::refused(503, why));
         }
-        media::Event::Silent { for_ms, .. } => silent(office, call, index, for_ms),
+        media::Event::Silent { for_ms, .. } => life::silent(office, call, index, for_ms),
     }
-}
-
-/// No sound for the configured time: the phone has vanished, so its leg ends as if it had hung up.
-fn silent(office: &mut Office, call: &mut Call, index: usize, for_ms: u64) {
-    let why = format!("sent no audio for {} s", for_ms / 1_000);
-    let dialog = call
-        .legs
-        .get_mut(index)
-        .filter(|leg| leg.state == crate::call::LegState::Up)
-        .and_then(|leg| {
-            leg.diagnosis = Some(why.clone());
-            leg.dialog
-        });
-    let Some(dialog) = dialog else { return };
-    office
-        .sip
-        .bye(office.now, dialog, Some(crate::cause::reason(408)));
-    if index == call.subject {
-        end::leg_ended(office, call, index);
-        return end::end(
-            office,
-            call,
-            Verdict::completed(format!("the caller {why}")),
-        );
-    }
-    end::leg_ended(office, call, index);
-    other_left(office, call, index, format!("the called party {why}"));
 }
 
 fn activity_due(office: &mut Office, call: &mut Call) {

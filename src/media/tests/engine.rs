@@ -610,14 +610,14 @@ fn who_is_on_hold_gets_nothing() {
 fn silence_is_told() {
     let mut world = World::new();
     world.open(A, agreed(Codec::Pcmu, PHONE_A));
-    world.passes(29_000);
+    world.passes(14_000);
     let packet = Phone::new(Codec::Pcmu, 1).tone(20);
     world.rtp(A, PHONE_A, &packet);
-    world.passes(29_990);
+    world.passes(14_990);
     assert_eq!(world.events, []);
     world.passes(40_000);
     let silent = |for_ms| Event::Silent { stream: A, for_ms };
-    assert_eq!(world.events, [silent(30_000), silent(60_000)]);
+    assert_eq!(world.events, [15_000, 30_000, 45_000].map(silent));
     let mut held = agreed(Codec::Pcmu, PHONE_A);
     held.direction = Direction::RecvOnly;
     world.command(Command::Negotiated {
@@ -625,10 +625,41 @@ fn silence_is_told() {
         negotiated: held,
     });
     world.events.clear();
-    world.passes(299_000);
+    world.passes(149_000);
     assert_eq!(world.events, []);
     world.passes(1_000);
-    assert_eq!(world.events, [silent(300_000)]);
+    assert_eq!(world.events, [silent(150_000)]);
+}
+
+#[test]
+fn a_party_that_only_reports_is_not_silent() {
+    let mut world = World::new();
+    world.open(A, agreed(Codec::Pcmu, PHONE_A));
+    // RFC 3550 §6.4.2: a receiver report without blocks.
+    let report = [0x80, 201, 0, 1, 0, 0, 0, 9];
+    for _ in 0..10 {
+        world.passes(14_000);
+        world.rtcp(A, "10.0.0.1:4001", &report);
+    }
+    assert_eq!(world.events, []);
+    world.passes(14_000);
+    world.rtcp(A, "203.0.113.9:4001", &report);
+    world.passes(1_000);
+    let silent = |for_ms| Event::Silent { stream: A, for_ms };
+    assert_eq!(world.events, [silent(15_000)], "strangers do not count");
+}
+
+#[test]
+fn silence_before_any_answer_is_told() {
+    let mut world = World::new();
+    world.command(Command::Open {
+        stream: A,
+        local: at("192.0.2.1:20000"),
+        settings: media::Settings::default(),
+    });
+    world.passes(30_000);
+    let for_ms = 30_000;
+    assert_eq!(world.events, [Event::Silent { stream: A, for_ms }]);
 }
 
 fn lossy(percent: u64) -> media::StreamStats {

@@ -6,6 +6,7 @@ use media::{
 };
 use sip::{DialogId, Flow};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 /// Who is on the leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub(crate) struct Leg {
     pub(crate) negotiated: Option<Negotiated>,
     pub(crate) stats: Option<StreamStats>,
     pub(crate) diagnosis: Option<String>,
+    /// When the silent party was asked for a sign of life that has not come.
+    pub(crate) asked: Option<Instant>,
 }
 
 /// Why a leg cannot have media.
@@ -76,6 +79,7 @@ impl Leg {
             negotiated: None,
             stats: None,
             diagnosis: None,
+            asked: None,
         }
     }
 

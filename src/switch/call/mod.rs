@@ -9,6 +9,7 @@ pub(crate) mod emergency;
 pub(crate) mod end;
 pub(crate) mod gather;
 pub(crate) mod leg;
+pub(crate) mod life;
 pub(crate) mod offer;
 pub(crate) mod originate;
 pub(crate) mod play;

@@ -42,6 +42,13 @@ pub(crate) fn start(
     call.announce(office);
 }
 
+/// The party of leg `index` is gone; if the subject talked with it, the script may go on, and the record says why.
+pub(crate) fn party_left(office: &mut Office, call: &mut Call, index: usize, why: String) {
+    if matches!(&call.activity, Activity::Talk(talk) if talk.leg == index) {
+        other_left(office, call, why);
+    }
+}
+
 /// The talk is over (`why`, for the record) but not for the subject, who stays with its script.
 pub(crate) fn other_left(office: &mut Office, call: &mut Call, why: String) {
     let Activity::Talk(talk) = &call.activity else {

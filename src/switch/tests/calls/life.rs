@@ -3,7 +3,7 @@
 use crate::world::phone::State;
 use crate::world::{EMPTY, World};
 use directory::Ending;
-use media::Event::BindFailed;
+use media::Event::{BindFailed, Silent};
 use switch::Event;
 
 /// 101 talks with 102 since a second or less.
@@ -51,5 +51,101 @@ fn a_port_that_could_not_be_opened_is_not_given_to_the_next_calls() {
         world.phone("101").hangs_up(now);
         world.passes(100);
     }
+    assert_eq!(world.is_silent(), EMPTY);
+}
+
+/// Leg `index` sends no audio through `halves` of its 30 s, and the media plane tells so after each.
+fn mute(world: &mut World, index: usize, halves: std::ops::RangeInclusive<u64>) {
+    let streams: Vec<_> = world.streams.keys().copied().collect();
+    for half in halves {
+        world.passes(15_000);
+        let Some(stream) = streams.get(index).copied() else {
+            return;
+        };
+        let for_ms = half * 15_000;
+        world.give(Event::Media(Silent { stream, for_ms }));
+    }
+}
+
+fn asked(world: &mut World, number: &str) -> usize {
+    let heard = &world.phone(number).heard;
+    heard.iter().filter(|l| l.starts_with("OPTIONS")).count()
+}
+
+#[test]
+fn a_mute_phone_that_answers_stays() {
+    for (index, number) in [(0, "101"), (1, "102")] {
+        let mut world = talking(43);
+        mute(&mut world, index, 1..=20);
+        world.passes(1_000);
+        assert_eq!(world.phone("101").state, State::Up);
+        assert_eq!(world.phone("102").state, State::Up);
+        assert_eq!(asked(&mut world, number), 20);
+        let now = world.now;
+        world.phone("101").hangs_up(now);
+        assert_eq!(world.is_silent(), EMPTY);
+    }
+}
+
+#[test]
+fn a_vanished_phone_is_gone_after_the_timeout() {
+    for (index, number, other) in [(0, "101", "102"), (1, "102", "101")] {
+        let mut world = talking(44);
+        // A mute one that answered before, too.
+        mute(&mut world, index, 1..=2);
+        world.passes(100);
+        world.phone(number).vanished = true;
+        mute(&mut world, index, 3..=3);
+        world.passes(14_000);
+        assert_eq!(world.phone(other).state, State::Up);
+        world.passes(1_000);
+        let stream = *world.streams.keys().nth(index).expect("a stream");
+        world.give(Event::Media(Silent {
+            stream,
+            for_ms: 60_000,
+        }));
+        world.passes(10);
+        assert_eq!(world.phone(other).state, State::Over(200));
+        world.passes(1_100);
+        let record = world.records.first().expect("a record");
+        assert!(
+            record
+                .reason
+                .ends_with("sent no audio for 60 s and did not answer")
+        );
+        assert_eq!(world.is_silent(), EMPTY);
+        assert_eq!(world.records.len(), 1);
+    }
+}
+
+#[test]
+fn a_phone_that_forgot_its_call_ends_it_when_asked() {
+    let mut world = talking(45);
+    world.phone("102").forgets = true;
+    mute(&mut world, 1, 1..=1);
+    world.passes(100);
+    assert_eq!(world.phone("101").state, State::Over(200));
+    let record = world.records.first().expect("a record");
+    assert_eq!(
+        record.reason,
+        "the called party sent no audio and its side says 481"
+    );
+    assert_eq!(world.is_silent(), EMPTY);
+}
+
+#[test]
+fn a_question_lost_in_an_earlier_silence_ends_no_call() {
+    let mut world = talking(46);
+    world.phone("102").vanished = true;
+    mute(&mut world, 1, 1..=1);
+    // Its sound is back; 40 s later it is silent again.
+    world.passes(40_000);
+    world.phone("102").vanished = false;
+    mute(&mut world, 1, 1..=2);
+    world.passes(1_000);
+    assert_eq!(world.phone("101").state, State::Up);
+    assert_eq!(asked(&mut world, "102"), 2);
+    let now = world.now;
+    world.phone("101").hangs_up(now);
     assert_eq!(world.is_silent(), EMPTY);
 }
