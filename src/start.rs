@@ -6,6 +6,7 @@ use crate::run::{StartError, check_realm, in_words, open_store};
 use crate::shift::{Edges, Shift};
 use api::{Api, Live};
 use dialplan::{Dialplan, Runner};
+use directory::Directory;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
@@ -50,7 +51,7 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
     };
     let settings = switch_config(config)?;
     let journal = journal(config, &settings)?;
-    first_events(&store, &events).await?;
+    let directory = first_events(&store, &events).await?;
     let shift = Shift::start(
         new_switch(settings),
         edges,
@@ -69,6 +70,7 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         events: events.clone(),
         live,
         dialplan: Arc::new(Scripts(plan)),
+        numbers: Arc::new(numbers(config, &directory)),
         realm: config.sip.realm.clone(),
         admin_key,
         version: env!("CARGO_PKG_VERSION"),
@@ -241,21 +243,34 @@ pub(crate) fn switch_config(config: &Config) -> Result<switch::Config, StartErro
 }
 
 /// What the Switch has to know before the first message: the office as configured, and who was registered.
-async fn first_events(store: &Store, events: &mpsc::Sender<Event>) -> Result<(), StartError> {
+async fn first_events(
+    store: &Store,
+    events: &mpsc::Sender<Event>,
+) -> Result<Arc<Directory>, StartError> {
     let now_ms = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
         .as_millis();
-    let directory = Event::Directory(Arc::new(store.snapshot().await?));
+    let directory = Arc::new(store.snapshot().await?);
     let restored = Event::Restored(
         store
             .registrations(i64::try_from(now_ms).unwrap_or(0))
             .await?,
     );
-    for event in [directory, restored] {
+    for event in [Event::Directory(Arc::clone(&directory)), restored] {
         let _kept = events.send(event).await;
     }
-    Ok(())
+    Ok(directory)
+}
+
+/// Extensions that the Switch would pass over, and numbers that lead to none.
+fn numbers(config: &Config, directory: &Directory) -> api::Numbers {
+    let emergency = config.emergency.numbers.clone();
+    api::Numbers::new(
+        emergency,
+        config.dialplan.outbound_prefix.clone(),
+        directory,
+    )
 }
 
 /// The watch logs by itself what comes of a change.

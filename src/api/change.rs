@@ -38,6 +38,7 @@ impl Shared {
             }
             match shared.api.store.snapshot().await {
                 Ok(directory) => {
+                    shared.api.numbers.look_at(&directory);
                     place.send(Event::Directory(Arc::new(directory)));
                     *told = Told::Everything;
                     done

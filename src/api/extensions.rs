@@ -37,7 +37,7 @@ pub(crate) async fn create(
     State(shared): State<Arc<Shared>>,
     Object(members): Object,
 ) -> Result<Response, Error> {
-    let new = read(members, None, None, &shared.api.realm)?;
+    let new = read(&shared, members, None, None)?;
     shared
         .change(async move |shared| {
             let created = shared.api.store.create_extension(&new).await;
@@ -60,7 +60,7 @@ pub(crate) async fn replace(
                 Err(Error::NotFound(_)) => None,
                 Err(error) => return Err(error),
             };
-            let new = read(members, Some(&number), old.as_ref(), &shared.api.realm)?;
+            let new = read(&shared, members, Some(&number), old.as_ref())?;
             let store = &shared.api.store;
             if old.is_some() {
                 store.update_extension(&new).await.map_err(of_store)?;
@@ -82,7 +82,7 @@ pub(crate) async fn patch(
         .change(async move |shared| {
             let old = find(&shared, &number).await?;
             let members = merge(view(&old), patch, &["number", "password"]);
-            let new = read(members, Some(&number), Some(&old), &shared.api.realm)?;
+            let new = read(&shared, members, Some(&number), Some(&old))?;
             let updated = shared.api.store.update_extension(&new).await;
             updated.map_err(of_store)?;
             Ok(Json(view(&new)))
@@ -124,10 +124,10 @@ async fn find(shared: &Shared, number: &str) -> Result<Extension, Error> {
 /// The extension that `members` describe. `path` is the number in the path, which cannot be changed;
 /// `old` gives the password that is kept when none is sent.
 fn read(
+    shared: &Shared,
     members: Map<String, Value>,
     path: Option<&str>,
     old: Option<&Extension>,
-    realm: &str,
 ) -> Result<Extension, Error> {
     let mut fields = Fields::new(members);
     let number = fields.text("number", path);
@@ -135,48 +135,65 @@ fn read(
         let why = "cannot be changed: it must be the number in the path";
         fields.refuse(Invalid::new("number", why));
     }
-    let name = fields.text("name", Some(""));
-    let codecs = fields.codecs("codecs");
-    let max_contacts = fields.number("max_contacts", DEFAULT_MAX_CONTACTS);
-    let allow_weak_password = fields.flag("allow_weak_password");
-    let mut wrong = Vec::new();
-    let ha1 = match (fields.secret("password"), old) {
-        (Secret::Set(password), _) => {
-            wrong.extend(extension::check_password(
-                &number,
-                &password,
-                allow_weak_password,
-            ));
-            Some(store::ha1(&number, realm, &password))
-        }
-        (Secret::Keep, Some(old)) => Some(old.ha1.clone()),
-        (Secret::Keep, None) => {
-            wrong.push(Invalid::new("password", "is required"));
-            None
-        }
-        (Secret::Clear, _) => {
-            wrong.push(Invalid::new(
-                "password",
-                "must be a string: it cannot be removed",
-            ));
-            None
-        }
-    };
-    let extension = Extension {
+    let mut extension = Extension {
         number,
-        name,
+        name: fields.text("name", Some("")),
         // Empty only together with a refusal.
-        ha1: ha1.unwrap_or_else(|| Ha1 {
+        ha1: Ha1 {
             md5: String::new(),
             sha256: String::new(),
-        }),
-        codecs,
-        max_contacts,
-        allow_weak_password,
+        },
+        codecs: fields.codecs("codecs"),
+        max_contacts: fields.number("max_contacts", DEFAULT_MAX_CONTACTS),
+        allow_weak_password: fields.flag("allow_weak_password"),
     };
+    let mut wrong = Vec::new();
+    match password(
+        fields.secret("password"),
+        &extension,
+        old,
+        &shared.api.realm,
+    ) {
+        Ok(ha1) => extension.ha1 = ha1,
+        Err(why) => wrong.push(why),
+    }
     wrong.extend(extension.check());
+    // One that there is already can still be changed; `/system/health` names it.
+    let taken = old
+        .is_none()
+        .then(|| shared.api.numbers.taken(&extension.number));
+    if let Some(why) = taken.flatten() {
+        let why = format!("{why}: nobody could call this extension");
+        wrong.push(Invalid::new("number", why));
+    }
     fields.finish(wrong)?;
     Ok(extension)
+}
+
+/// The digests of the password that was sent, or those of `old`.
+fn password(
+    sent: Secret,
+    new: &Extension,
+    old: Option<&Extension>,
+    realm: &str,
+) -> Result<Ha1, Invalid> {
+    let refused = |why: &str| Err(Invalid::new("password", why));
+    match (sent, old) {
+        (Secret::Set(password), _) => {
+            let weak = new.allow_weak_password;
+            match extension::check_password(&new.number, &password, weak) {
+                Some(why) => Err(why),
+                None => Ok(store::ha1(&new.number, realm, &password)),
+            }
+        }
+        // Of the old one only digests are left: nobody can tell whether it is weak.
+        (Secret::Keep, Some(old)) if old.allow_weak_password && !new.allow_weak_password => {
+            refused("may be weak: send a new one, or leave allow_weak_password set")
+        }
+        (Secret::Keep, Some(old)) => Ok(old.ha1.clone()),
+        (Secret::Keep, None) => refused("is required"),
+        (Secret::Clear, _) => refused("must be a string: it cannot be removed"),
+    }
 }
 
 fn view(e: &Extension) -> Map<String, Value> {

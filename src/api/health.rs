@@ -28,7 +28,8 @@ struct Trunks {
 }
 
 /// The status is `ok` also when there are problems: calls go on without the database, and the records wait. Without a
-/// dialplan there are emergency calls only. What is wrong with the scripts is only for those who have a key.
+/// dialplan there are emergency calls only. What is wrong with the scripts and which numbers are amiss is
+/// only for those who have a key.
 pub(crate) async fn show(State(shared): State<Arc<Shared>>, request: Request) -> Json<Value> {
     let api = &shared.api;
     let (parts, _) = request.into_parts();
@@ -43,6 +44,7 @@ pub(crate) async fn show(State(shared): State<Arc<Shared>>, request: Request) ->
     let dialplan = api.dialplan.standing();
     let trunks = trunks(&api.live.trunk_states());
     let end = api.certificate_expires_at_ms;
+    let key = matches!(key, Ok(Ok(())));
     let problems: Vec<String> = [
         (!database).then(|| {
             "the database does not answer: nothing can be changed, and call records wait".to_owned()
@@ -53,6 +55,7 @@ pub(crate) async fn show(State(shared): State<Arc<Shared>>, request: Request) ->
     ]
     .into_iter()
     .flatten()
+    .chain(api.numbers.problems(key))
     .collect();
     let mut health = json!({
         "status": if dialplan == Standing::None { "failing" } else { "ok" },
@@ -65,7 +68,7 @@ pub(crate) async fn show(State(shared): State<Arc<Shared>>, request: Request) ->
         "certificate_expires_at": end.map(rfc3339),
         "problems": problems,
     });
-    if matches!(key, Ok(Ok(()))) {
+    if key {
         health["dialplan_errors"] = json!(api.dialplan.refused());
     }
     Json(health)

@@ -18,6 +18,7 @@ mod fields;
 mod guesses;
 mod health;
 mod live;
+mod numbers;
 mod page;
 mod registrations;
 mod routes;
@@ -27,6 +28,7 @@ mod trunks;
 
 pub use dialplan::{Dialplan, ScriptProblem, Standing};
 pub use live::Live;
+pub use numbers::Numbers;
 pub use serve::{Limits, serve};
 
 use std::sync::Arc;
@@ -48,6 +50,8 @@ pub struct Api {
     pub dialplan: Arc<dyn Dialplan>,
     /// The realm that passwords are digested with.
     pub realm: String,
+    /// Which numbers the host routes itself, and what is amiss with those configured.
+    pub numbers: Arc<Numbers>,
     /// A key that is let in besides those in the store (`OFFHOOK_ADMIN_KEY`).
     pub admin_key: Option<String>,
     /// The program's version, for `/system/health`.

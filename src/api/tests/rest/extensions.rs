@@ -10,6 +10,8 @@ on_both_databases!(
     every_wrong_field_is_named,
     put_creates_and_replaces,
     patch_merges,
+    a_weak_password_does_not_outlive_its_permission,
+    what_the_host_routes_is_no_extension,
     lists_come_in_pages,
     writes_take_turns,
 );
@@ -213,6 +215,72 @@ async fn patch_merges(mut office: Office) {
         .body(Body::from(r#"{"name":"Carol"}"#))
         .unwrap();
     assert_eq!(office.ask(request).await.is(200).body["name"], "Carol");
+}
+
+async fn a_weak_password_does_not_outlive_its_permission(mut office: Office) {
+    let weak = json!({"number": "101", "password": "x", "allow_weak_password": true});
+    office.post("/extensions", weak).await.is(201);
+    office.told().expect("told");
+    let path = "/extensions/101";
+    for body in [
+        json!({"allow_weak_password": false}),
+        json!({"allow_weak_password": null}),
+    ] {
+        let refused = office.patch(path, body).await.is(422);
+        let detail = refused.body["detail"].as_str().expect("detail");
+        assert!(detail.contains("send a new one"), "{detail}");
+        assert_eq!(refused.wrong_fields(), ["password"]);
+    }
+    let replaced = office.put(path, json!({"name": "Ann"})).await;
+    assert_eq!(replaced.wrong_fields(), ["password"]);
+    let short = json!({"allow_weak_password": false, "password": "short"});
+    assert_eq!(office.patch(path, short).await.wrong_fields(), ["password"]);
+    assert!(office.told().is_none());
+
+    office.patch(path, json!({"name": "Ann"})).await.is(200);
+    let strong = json!({"allow_weak_password": false, "password": PASSWORD});
+    office.patch(path, strong).await.is(200);
+    let ha1 = store::ha1("101", REALM, PASSWORD);
+    assert_eq!(office.told().expect("told").extensions["101"].ha1, ha1);
+    office.put(path, json!({"name": "Bob"})).await.is(200);
+}
+
+/// The office of the tests has the emergency number 112 and the outbound prefix 9.
+async fn what_the_host_routes_is_no_extension(mut office: Office) {
+    for (number, reason) in [
+        ("112", "emergency"),
+        ("9101", "prefix 9"),
+        ("9112", "prefix 9"),
+    ] {
+        let refused = office.post("/extensions", new(number)).await.is(422);
+        let detail = refused.body["detail"].as_str().expect("detail");
+        assert!(detail.contains(reason), "{detail}");
+        assert_eq!(refused.wrong_fields(), ["number"]);
+        let path = format!("/extensions/{number}");
+        assert_eq!(
+            office.put(&path, new(number)).await.wrong_fields(),
+            ["number"]
+        );
+    }
+    assert!(office.told().is_none());
+    office.post("/extensions", new("9")).await.is(201);
+    office.post("/extensions", new("1120")).await.is(201);
+    let problems =
+        async |office: &Office| office.get("/system/health").await.is(200).body["problems"].clone();
+    assert_eq!(problems(&office).await, json!([]));
+
+    // Made when the configuration was another one.
+    office
+        .sql("UPDATE extensions SET number = '112' WHERE number = '1120'")
+        .await;
+    office
+        .patch("/extensions/112", json!({"name": "Old"}))
+        .await
+        .is(200);
+    let sentence = "extensions that nobody can call: 112 (is an emergency number)";
+    assert_eq!(problems(&office).await, json!([sentence]));
+    office.delete("/extensions/112").await.is(204);
+    assert_eq!(problems(&office).await, json!([]));
 }
 
 async fn lists_come_in_pages(office: Office) {

@@ -1,7 +1,7 @@
 //! The API as tests see it: a real store, and a switch and scripts that only note what they are told.
 
 use crate::schema;
-use api::{Api, Dialplan, Live, ScriptProblem};
+use api::{Api, Dialplan, Live, Numbers, ScriptProblem};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
@@ -128,6 +128,11 @@ impl Office {
             events: to_switch.clone(),
             live: Arc::clone(&live),
             dialplan: Arc::clone(&scripts) as Arc<dyn Dialplan>,
+            numbers: Arc::new(Numbers::new(
+                vec!["112".into()],
+                "9".into(),
+                &store.snapshot().await.unwrap(),
+            )),
             realm: REALM.into(),
             admin_key: Some(KEY.into()),
             version: "1.2.3",

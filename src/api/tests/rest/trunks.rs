@@ -1,6 +1,8 @@
 //! `/trunks`.
 
-use crate::office::{Office, in_pages};
+use crate::office::{KEY, Office, in_pages};
+use axum::body::Body;
+use axum::http::{Request, header};
 use serde_json::{Value, json};
 use switch::{Notice, TrunkState};
 
@@ -10,6 +12,7 @@ on_both_databases!(
     every_wrong_field_is_named,
     put_creates_and_replaces,
     patch_merges,
+    numbers_that_lead_nowhere_are_told,
     lists_come_in_pages,
 );
 
@@ -201,6 +204,34 @@ async fn patch_merges(mut office: Office) {
         .await
         .is(200);
     assert!(office.told().expect("told").trunk_passwords.is_empty());
+}
+
+async fn numbers_that_lead_nowhere_are_told(office: Office) {
+    let problems = async |key: Option<&str>| {
+        let mut request = Request::get("/api/v1/system/health");
+        if let Some(key) = key {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        }
+        let health = office.ask(request.body(Body::empty()).unwrap()).await;
+        health.is(200).body["problems"].clone()
+    };
+    let mut trunk = new("itsp");
+    trunk["numbers"] = json!({"+4930": "101", "+4931": "102"});
+    office.post("/trunks", trunk).await.is(201);
+    let what = "numbers of trunks that lead to no extension";
+    let all = json!([format!(
+        "{what}: +4930 of itsp to 101, +4931 of itsp to 102"
+    )]);
+    assert_eq!(problems(Some(KEY)).await, all);
+    assert_eq!(problems(None).await, json!([format!("{what}: 2")]));
+    for number in ["101", "102"] {
+        let extension = json!({"number": number, "password": "correct horse battery"});
+        office.post("/extensions", extension).await.is(201);
+    }
+    assert_eq!(problems(Some(KEY)).await, json!([]));
+    office.delete("/extensions/102").await.is(204);
+    let one = json!([format!("{what}: +4931 of itsp to 102")]);
+    assert_eq!(problems(Some(KEY)).await, one);
 }
 
 async fn lists_come_in_pages(office: Office) {
