@@ -12,7 +12,7 @@ use crate::message::Message;
 use crate::transaction::Layer;
 
 /// What we handle, as the Allow header says it. Whatever else is known is answered 405, the rest 501.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REGISTER";
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REGISTER";
 
 /// How the endpoint names itself and how much it holds.
 #[derive(Debug, Clone)]

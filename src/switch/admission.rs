@@ -51,6 +51,9 @@ pub(crate) fn authenticate(office: &mut Office, request: &Message) -> Result<Str
     if !(known && right) {
         return Err(Answer::status(403));
     }
+    if !is_about(&given.uri, &request.request_uri().unwrap_or_default()) {
+        return Err(Answer::status(400));
+    }
     match office
         .nonces
         .accept(office.now, &given.nonce, given.nc.unwrap_or(1))
@@ -59,6 +62,21 @@ pub(crate) fn authenticate(office: &mut Office, request: &Message) -> Result<Str
         NonceState::Stale => Err(challenge(office, request, true)),
         NonceState::Unknown | NonceState::Replayed => Err(challenge(office, request, false)),
     }
+}
+
+/// Whether credentials for `proven` are about `asked`, the Request-URI (RFC 7616 §3.4.6; RFC 3261 §22.4 items 3 and 6
+/// leave the measure to us): octet by octet, or at least the same user at the same host, for some phones add a port
+/// or parameters to only one of the two. SIPp's digest names our host without any user.
+fn is_about(proven: &str, asked: &str) -> bool {
+    if proven == asked {
+        return true;
+    }
+    let (Ok(proven), Ok(asked)) = (sip::Uri::parse(proven), sip::Uri::parse(asked)) else {
+        return false;
+    };
+    proven.scheme == asked.scheme
+        && proven.host.eq_ignore_ascii_case(&asked.host)
+        && (proven.user.is_none() || proven.user == asked.user)
 }
 
 /// MD5 first: phones that know only one algorithm often look at the first challenge alone, and those that know
@@ -95,11 +113,6 @@ pub(crate) fn invite(
     request: &Message,
     flow: Flow,
 ) -> Option<Call> {
-    if office.stopping || calls >= office.config.max_calls {
-        let headers = [("Retry-After", "10".to_owned())];
-        office.sip.refuse(office.now, dialog, 503, &headers);
-        return None;
-    }
     let from = request.from();
     let user = from
         .as_ref()
@@ -110,6 +123,13 @@ pub(crate) fn invite(
         .trunks
         .of_source(&office.directory, &flow)
         .filter(|_| !office.registrar.knows(&user, &flow));
+    // A full house has room for an emergency. Whether a phone of ours asks for it is proven below.
+    let urgent = || trunk.is_none() && emergency::number(office, &dialled(request)).is_some();
+    if office.stopping || (calls >= office.config.max_calls && !urgent()) {
+        let headers = [("Retry-After", "10".to_owned())];
+        office.sip.refuse(office.now, dialog, 503, &headers);
+        return None;
+    }
     let mut call = match trunk {
         Some(trunk) => from_trunk(office, &trunk, &user, request),
         None => match authenticate(office, request) {
@@ -179,12 +199,19 @@ pub(crate) fn enter(office: &mut Office, call: &mut Call) {
     }
 }
 
+/// The number that the user part of a URI is. What follows a `;` in it are the parameters of a telephone number
+/// (RFC 3261 §19.1.6, RFC 3966 §3), such as `phone-context`.
+fn number_of(user: &str) -> String {
+    let (number, _parameters) = user.split_once(';').unwrap_or((user, ""));
+    number::normalise(number)
+}
+
 /// The user part of the Request-URI: what was dialled.
 fn dialled(request: &Message) -> String {
     let uri = request
         .request_uri()
         .and_then(|uri| sip::Uri::parse(&uri).ok());
-    number::normalise(&uri.and_then(|uri| uri.user).unwrap_or_default())
+    number_of(&uri.and_then(|uri| uri.user).unwrap_or_default())
 }
 
 fn from_extension(office: &mut Office, extension: &str, request: &Message) -> Call {
@@ -211,9 +238,15 @@ fn from_extension(office: &mut Office, extension: &str, request: &Message) -> Ca
         .as_ref()
         .map(|e| e.name.clone())
         .unwrap_or_default();
-    let codecs = configured
+    let mut codecs = configured
         .map(|e| target::codecs(&e.codecs))
         .unwrap_or_default();
+    if emergency::number(office, &call.session.dialed).is_some() {
+        // The extension's own list goes first, but keeps nobody from calling for help.
+        let mut others = media::Codec::ALL.to_vec();
+        others.retain(|codec| !codecs.contains(codec));
+        codecs.extend(others);
+    }
     call.legs.push(Leg::new(
         Party {
             number: extension.to_owned(),
@@ -229,7 +262,7 @@ fn from_trunk(office: &mut Office, trunk: &str, user: &str, request: &Message) -
     let to = request
         .to()
         .and_then(|to| to.uri.user)
-        .map(|user| number::normalise(&user))
+        .map(|user| number_of(&user))
         .unwrap_or_default();
     // A provider that registers us by username may put the number only into To.
     let (did, extension) = [dialled(request), to]
@@ -241,7 +274,7 @@ fn from_trunk(office: &mut Office, trunk: &str, user: &str, request: &Message) -
                 .map(|e| (n.clone(), e))
         })
         .unwrap_or_else(|| (dialled(request), String::new()));
-    let from = number::normalise(user);
+    let from = number_of(user);
     let session = SessionInfo {
         id: id.to_string(),
         caller_id: from.clone(),

@@ -219,18 +219,12 @@ impl Switch {
         let office = &mut self.office;
         let answer = match request.method() {
             Method::Register => registrar::register(office, request, flow),
-            // RFC 3261 §11.2: what we are able to do, without asking who wants to know.
+            // RFC 3261 §11.2: what we are able to do, without asking who wants to know. The endpoint adds Allow.
             Method::Options => admission::Answer {
                 status: 200,
-                headers: vec![
-                    ("Accept", "application/sdp".to_owned()),
-                    ("Allow", sip::endpoint::ALLOW.to_owned()),
-                ],
+                headers: vec![("Accept", "application/sdp".to_owned())],
             },
-            _ => admission::Answer {
-                status: 405,
-                headers: vec![("Allow", sip::endpoint::ALLOW.to_owned())],
-            },
+            _ => admission::Answer::status(405),
         };
         office
             .sip

@@ -1,7 +1,10 @@
 //! Emergency calls reach a trunk whatever the dialplan and the first trunk do.
 
-use crate::world::World;
 use crate::world::phone::State;
+use crate::world::{World, extension, trunk};
+use directory::{Codec, Directory};
+use std::sync::Arc;
+use switch::Event;
 
 #[test]
 fn it_goes_out_bare_and_behind_the_prefix() {
@@ -49,5 +52,50 @@ fn a_number_that_only_looks_like_one_is_none() {
         world.passes(2_000);
         assert_eq!(world.phone("one").state, State::Idle, "{dialled}");
         assert_eq!(world.phone("101").state, State::Over(404));
+    }
+}
+
+#[test]
+fn a_full_house_has_room_for_it() {
+    let numbers = ["101", "102", "103", "104"];
+    let mut world = World::with_config(&numbers, &["one"], 24, |config| config.max_calls = 1);
+    world.dials("101", "102");
+    world.passes(1_000);
+    for (dialled, state) in [("104", State::Over(503)), ("9112", State::Up)] {
+        world.dials("103", dialled);
+        world.passes(1_000);
+        assert_eq!(world.phone("103").state, state, "{dialled}");
+    }
+    assert_eq!(world.phone("one").state, State::Up);
+    // Nor is it a way in for others: who dials it must prove to be an extension.
+    world.phone("104").number = "999".to_owned();
+    world.dials("999", "112");
+    world.passes(1_000);
+    assert_eq!(world.phone("999").state, State::Over(403));
+}
+
+#[test]
+fn no_list_of_codecs_stands_in_its_way() {
+    let mut world = World::with_trunks(&["101", "102"], &["one"], 25);
+    let mut caller = extension("101");
+    caller.codecs = vec![Codec::Opus];
+    let directory = Directory::new(vec![caller], vec![(trunk("one", 0), None)]);
+    world.give(Event::Directory(Arc::new(directory)));
+    for (dialled, state) in [("102", State::Over(488)), ("112", State::Up)] {
+        world.dials("101", dialled);
+        world.passes(1_000);
+        assert_eq!(world.phone("101").state, state, "{dialled}");
+    }
+}
+
+#[test]
+fn parameters_of_the_number_do_not_hide_it() {
+    for dialled in ["112;phone-context=x", "9112;phone-context=+49;isub=1"] {
+        let mut world = World::with_trunks(&["101"], &["one"], 26);
+        world.dials("101", dialled);
+        world.passes(2_000);
+        assert_eq!(world.phone("101").state, State::Up, "{dialled}");
+        let heard = world.phone("one").heard.join("\n");
+        assert!(heard.contains("INVITE sip:112@"), "{heard}");
     }
 }

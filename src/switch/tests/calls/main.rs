@@ -1,5 +1,6 @@
 //! Stories of calls in virtual time, told by phones that write their own SIP.
 
+mod admission;
 mod basic;
 mod directory;
 mod emergency;

@@ -75,8 +75,18 @@ impl World {
 
     /// Address trunks `trunks` at 10.1.0.1 and on, each with a provider's phone of the trunk's name.
     pub(crate) fn with_trunks(numbers: &[&str], trunks: &[&str], seed: u64) -> World {
+        World::with_config(numbers, trunks, seed, |_| {})
+    }
+
+    /// With settings of its own.
+    pub(crate) fn with_config(
+        numbers: &[&str],
+        trunks: &[&str],
+        seed: u64,
+        change: impl FnOnce(&mut Config),
+    ) -> World {
         let start = Instant::now();
-        let config = Config {
+        let mut config = Config {
             realm: "offhook".into(),
             seed: [seed as u8; 32],
             origin: start,
@@ -91,6 +101,7 @@ impl World {
             emergency: vec!["112".into()],
             max_calls: 5_000,
         };
+        change(&mut config);
         let mut world = World {
             switch: Switch::new(config),
             now: start,
@@ -360,7 +371,7 @@ fn provider(index: usize) -> std::net::IpAddr {
     std::net::IpAddr::from([10, 1, 0, index as u8 + 1])
 }
 
-fn extension(number: &str) -> Extension {
+pub(crate) fn extension(number: &str) -> Extension {
     Extension {
         number: number.to_owned(),
         name: String::new(),
@@ -374,7 +385,7 @@ fn extension(number: &str) -> Extension {
     }
 }
 
-fn trunk(name: &str, index: usize) -> directory::Trunk {
+pub(crate) fn trunk(name: &str, index: usize) -> directory::Trunk {
     directory::Trunk {
         name: name.to_owned(),
         host: provider(index).to_string(),

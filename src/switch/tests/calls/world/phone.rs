@@ -41,6 +41,8 @@ pub(crate) struct Phone {
     pub(crate) offerless: bool,
     /// It knows nothing of its call any more: 481 to what it is asked in it.
     pub(crate) forgets: bool,
+    /// The URI in its digest, when it is not the Request-URI.
+    pub(crate) claims: Option<String>,
     /// What it wants sent.
     pub(crate) out: Vec<String>,
     pub(crate) heard: Vec<String>,
@@ -97,6 +99,7 @@ impl Phone {
             vanished: false,
             offerless: false,
             forgets: false,
+            claims: None,
             out: Vec::new(),
             heard: Vec::new(),
             connections: Vec::new(),
@@ -306,10 +309,11 @@ impl Phone {
         let (realm, nonce) = (parameter(challenge, "realm"), parameter(challenge, "nonce"));
         let h = |a: &str, b: &str, c: &str| sip::digest::ha1(sip::digest::Algorithm::Md5, a, b, c);
         let ha1 = h(&self.number, &realm, "a good password");
-        let response = super::digest(&ha1, &nonce, &method, &uri);
+        let claim = self.claims.clone().unwrap_or_else(|| uri.clone());
+        let response = super::digest(&ha1, &nonce, &method, &claim);
         self.cseq += 1;
         let proof = format!(
-            "Authorization: Digest username=\"{}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", response=\"{response}\", algorithm=MD5, cnonce=\"c\", nc=00000001, qop=auth\r\n",
+            "Authorization: Digest username=\"{}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{claim}\", response=\"{response}\", algorithm=MD5, cnonce=\"c\", nc=00000001, qop=auth\r\n",
             self.number
         );
         let branch = self.next();
