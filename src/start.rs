@@ -73,6 +73,7 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         numbers: Arc::new(numbers(config, &directory)),
         realm: config.sip.realm.clone(),
         admin_key,
+        max_calls: config.sip.max_calls,
         version: env!("CARGO_PKG_VERSION"),
         certificate_expires_at_ms: tls.expires_at_ms,
         limits: api::Limits::default(),

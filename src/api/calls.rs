@@ -62,6 +62,10 @@ pub(crate) async fn originate(
         wrong.push(Invalid::new("to", why));
     }
     fields.finish(wrong)?;
+    // The Switch has the last word: a call it refuses has a record.
+    if shared.api.live.call_count() >= shared.api.max_calls {
+        return Err(Error::TooManyCalls);
+    }
     let mut random = [0; 4];
     getrandom::fill(&mut random).map_err(|error| Error::broken(&error))?;
     let call = CallId::chosen(now_ms(), u32::from_ne_bytes(random));

@@ -35,6 +35,8 @@ pub(crate) enum Error {
     Scripts(Vec<ScriptProblem>),
     #[error("the switch has too much to do; nothing was changed")]
     Busy,
+    #[error("as many calls are live as may be; none was started")]
+    TooManyCalls,
     #[error("the database is away")]
     Database,
     #[error(
@@ -79,7 +81,9 @@ impl Error {
             Error::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::Malformed(_) => StatusCode::BAD_REQUEST,
             Error::Invalid(_) | Error::Scripts(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Error::Busy | Error::Database | Error::Untold => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Busy | Error::TooManyCalls | Error::Database | Error::Untold => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Error::Broken => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -94,6 +98,8 @@ impl Error {
                 "Bearer realm=\"offhook\", error=\"invalid_token\"",
             )),
             Error::Busy | Error::TooManyKeys => Some((header::RETRY_AFTER, "1")),
+            // As long as a caller is told to wait (`switch`).
+            Error::TooManyCalls => Some((header::RETRY_AFTER, "10")),
             // RFC 9110 §15.5.9: the rest of the body is not waited for.
             Error::TooSlow => Some((header::CONNECTION, "close")),
             Error::Database | Error::Untold => Some((header::RETRY_AFTER, "5")),

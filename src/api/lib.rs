@@ -54,6 +54,8 @@ pub struct Api {
     pub numbers: Arc<Numbers>,
     /// A key that is let in besides those in the store (`OFFHOOK_ADMIN_KEY`).
     pub admin_key: Option<String>,
+    /// The most calls at once (`[sip] max_calls`): over it nobody may start one here either.
+    pub max_calls: usize,
     /// The program's version, for `/system/health`.
     pub version: &'static str,
     /// Until when the TLS certificate is good, Unix milliseconds; `None` without one.

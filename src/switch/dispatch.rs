@@ -261,17 +261,23 @@ impl Switch {
     }
 
     fn originate(&mut self, id: CallId, from: String, to: String) {
-        if self.office.stopping
-            || self.calls.contains_key(&id)
-            || self.calls.len() >= self.office.config.max_calls
-        {
-            return self.office.warn(
-                Some(id),
-                "an originated call was refused: too many calls, or stopping",
-            );
+        if self.calls.contains_key(&id) {
+            let why = "an originated call was refused: its id is another call's";
+            return self.office.warn(Some(id), why);
         }
+        let full = self.calls.len() >= self.office.config.max_calls;
         let call = originate::new(&mut self.office, id, from, to);
-        self.adopt(call, originate::start);
+        let why = if self.office.stopping {
+            "the PBX is stopping"
+        } else if full {
+            "too many calls are live"
+        } else {
+            return self.adopt(call, originate::start);
+        };
+        // Whoever asked for it was given the id: there is a record to find under it.
+        self.adopt(call, |office, call| {
+            end::end(office, call, Verdict::refused(503, why));
+        });
     }
 
     fn stop(&mut self) {

@@ -1,6 +1,6 @@
 //! `/registrations` and `/calls`.
 
-use crate::office::{FAR_MS, Office, in_pages};
+use crate::office::{FAR_MS, MAX_CALLS, Office, in_pages};
 use directory::{Direction, Registration};
 use serde_json::json;
 use switch::{CallId, CallState, Event, LiveCall, Notice};
@@ -145,5 +145,16 @@ async fn a_call_is_originated(mut office: Office) {
             "{body}"
         );
     }
+    for id in 0..MAX_CALLS as u64 {
+        office.live.apply(&Notice::Call(call(id)));
+    }
+    let one = json!({"from": "101", "to": "102"});
+    let full = office.post("/calls", one.clone()).await.is(503);
+    assert_eq!(full.header("retry-after"), "10");
     assert!(office.switch.try_recv().is_err());
+    office.live.apply(&Notice::CallEnded {
+        call: CallId(1),
+        cause: "completed".into(),
+    });
+    office.post("/calls", one).await.is(202);
 }

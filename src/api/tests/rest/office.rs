@@ -18,6 +18,7 @@ use tower::ServiceExt;
 
 pub(crate) const KEY: &str = "the admin key of the tests";
 pub(crate) const REALM: &str = "office.test";
+pub(crate) const MAX_CALLS: usize = 4;
 /// 2100-01-01.
 pub(crate) const FAR_MS: i64 = 4_102_444_800_000;
 
@@ -135,6 +136,7 @@ impl Office {
             )),
             realm: REALM.into(),
             admin_key: Some(KEY.into()),
+            max_calls: MAX_CALLS,
             version: "1.2.3",
             certificate_expires_at_ms: Some(FAR_MS),
             limits: api::Limits::default(),
