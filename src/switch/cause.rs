@@ -23,6 +23,11 @@ impl Verdict {
         }
     }
 
+    /// The verdict of a status that says all there is to say.
+    pub(crate) fn of_status(sip_code: u16) -> Self {
+        Self::refused(sip_code, phrase(sip_code))
+    }
+
     /// The verdict on a call that was answered and then hung up.
     pub(crate) fn completed(why: impl Into<String>) -> Self {
         Self {
@@ -31,6 +36,11 @@ impl Verdict {
             why: why.into(),
         }
     }
+}
+
+/// A status as people know it: `486 Busy Here`.
+pub(crate) fn phrase(code: u16) -> String {
+    format!("{code} {}", sip::status::reason(code))
 }
 
 /// The record's word for a final status.

@@ -379,13 +379,8 @@ fn activity_due(office: &mut Office, call: &mut Call) {
             talk::other_left(office, call, why.into());
         }
         Activity::Originate { .. } => originate::timed_out(office, call),
-        Activity::Failing => {
-            let why = call.verdict_hint();
-            let verdict = if call.is_up() {
-                Verdict::completed(why)
-            } else {
-                Verdict::refused(500, why)
-            };
+        Activity::Failing(verdict) => {
+            let verdict = verdict.clone();
             end::end(office, call, verdict);
         }
         Activity::Idle | Activity::Play(_) | Activity::Echo | Activity::Ending => {}

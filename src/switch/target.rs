@@ -1,9 +1,10 @@
 //! A number → whom to ring: the phones of an extension, or a trunk.
 
 use crate::call::{Call, Leg, Party};
+use crate::cause::Verdict;
 use crate::office::{Office, bracketed};
 use crate::verb::TargetSpec;
-use directory::number;
+use directory::{Ending, number};
 use sip::{Flow, Login, Transport};
 
 /// One phone or trunk to ring.
@@ -20,20 +21,22 @@ pub(crate) struct Branch {
     pub(crate) host: (String, Option<u16>, Transport),
 }
 
-/// Everybody that `spec` means; `Err`: the status that says why nobody can be rung.
+/// Everybody that `spec` means; `Err`: why nobody can be rung.
 pub(crate) fn branches(
     office: &Office,
     call: &Call,
     spec: &TargetSpec,
-) -> Result<Vec<Branch>, u16> {
+) -> Result<Vec<Branch>, Verdict> {
     match spec {
         TargetSpec::Extension(number) => phones(office, number),
         TargetSpec::Trunk { name, number } => trunk(office, call, name, number),
     }
 }
 
-fn phones(office: &Office, number: &str) -> Result<Vec<Branch>, u16> {
-    let extension = office.directory.extensions.get(number).ok_or(404u16)?;
+fn phones(office: &Office, number: &str) -> Result<Vec<Branch>, Verdict> {
+    let Some(extension) = office.directory.extensions.get(number) else {
+        return Err(Verdict::of_status(404));
+    };
     let party = Party {
         number: number.to_owned(),
         trunk: None,
@@ -50,22 +53,28 @@ fn phones(office: &Office, number: &str) -> Result<Vec<Branch>, u16> {
             host: (String::new(), None, binding.flow.transport),
         })
         .collect();
-    // RFC 3261 §21.4.18: the user is known and not logged in anywhere.
+    // RFC 3261 §21.4.18: the user is known and not logged in anywhere. Nobody was rung who could have answered.
     if branches.is_empty() {
-        Err(480)
+        Err(Verdict {
+            ending: Ending::Unavailable,
+            sip_code: 480,
+            why: format!("{number} is not registered"),
+        })
     } else {
         Ok(branches)
     }
 }
 
-fn trunk(office: &Office, call: &Call, name: &str, number: &str) -> Result<Vec<Branch>, u16> {
-    let trunk = office.directory.trunks.get(name).ok_or(503u16)?;
+fn trunk(office: &Office, call: &Call, name: &str, number: &str) -> Result<Vec<Branch>, Verdict> {
+    let Some(trunk) = office.directory.trunks.get(name) else {
+        return Err(Verdict::of_status(503));
+    };
     if !number::is_dialable(number) {
-        return Err(484);
+        return Err(Verdict::of_status(484));
     }
     // A call from a trunk never leaves by a trunk: that is how toll fraud works.
     if call.direction == directory::Direction::Inbound {
-        return Err(403);
+        return Err(Verdict::of_status(403));
     }
     let transport = transport(trunk.transport);
     Ok(vec![Branch {

@@ -7,7 +7,7 @@ use super::{
 use crate::cause::{self, Verdict};
 use crate::office::{Office, Query};
 use crate::target::{self, Branch};
-use crate::verb::{DialOptions, DialStatus, Dialed, Outcome, TargetSpec};
+use crate::verb::{DialOptions, Dialed, Outcome, TargetSpec};
 use media::Tone;
 use sip::{Flow, Invite, Message};
 use std::time::{Duration, Instant};
@@ -44,10 +44,15 @@ pub(crate) fn start(
         options,
     };
     let mut branches = Vec::new();
+    let mut nobody = Verdict::of_status(480);
     for spec in &targets {
         match target::branches(office, call, spec) {
             Ok(found) => branches.extend(found),
-            Err(code) => dial.best = cause::better(dial.best, code),
+            Err(why) if cause::better(dial.best, why.sip_code) != dial.best => {
+                dial.best = why.sip_code;
+                nobody = why;
+            }
+            Err(_) => {}
         }
     }
     if let Some(TargetSpec::Extension(number) | TargetSpec::Trunk { number, .. }) = targets.first()
@@ -56,6 +61,9 @@ pub(crate) fn start(
     }
     let timeout = dial.options.timeout;
     call.activity = Activity::Dial(dial);
+    if branches.is_empty() {
+        return give_up(office, call, nobody);
+    }
     call.arm(office, timeout);
     for branch in branches {
         add(office, call, branch);
@@ -314,17 +322,20 @@ fn check(office: &mut Office, call: &mut Call) {
     };
     if dial.branches.is_empty() {
         let code = if dial.best == 0 { 480 } else { dial.best };
-        give_up(office, call, code, cause::status_of(code));
+        let why = hint(call, code);
+        give_up(office, call, why);
     }
 }
 
 /// It rang long enough.
 pub(crate) fn timed_out(office: &mut Office, call: &mut Call) {
     end::cancel_branches(office, call, None);
-    give_up(office, call, 408, DialStatus::NoAnswer);
+    let why = hint(call, 408);
+    give_up(office, call, why);
 }
 
-fn give_up(office: &mut Office, call: &mut Call, code: u16, status: DialStatus) {
+/// Nobody answered; `why` is kept for the record.
+fn give_up(office: &mut Office, call: &mut Call, why: Verdict) {
     let Activity::Dial(dial) = &call.activity else {
         return;
     };
@@ -332,9 +343,10 @@ fn give_up(office: &mut Office, call: &mut Call, code: u16, status: DialStatus) 
     if call.is_up() {
         play::stop(office, call);
     }
-    hint(call, code);
+    let code = why.sip_code;
+    call.verdict = Some(why);
     let outcome = Dialed {
-        status,
+        status: cause::status_of(code),
         sip_code: code,
         is_final: cause::is_final(code),
         by: String::new(),
@@ -347,14 +359,13 @@ fn give_up(office: &mut Office, call: &mut Call, code: u16, status: DialStatus) 
     call.finish(office, Outcome::Dialed(outcome));
 }
 
-/// Keeps the reason a party could not be reached for the record.
-fn hint(call: &mut Call, code: u16) {
+/// Why a party could not be reached, for the record.
+fn hint(call: &Call, code: u16) -> Verdict {
     let diagnosis = call.legs.iter().rev().find_map(|leg| leg.diagnosis.clone());
-    let why = match diagnosis {
-        Some(why) => format!("{} {}: {why}", code, sip::status::reason(code)),
-        None => format!("{} {}", code, sip::status::reason(code)),
-    };
-    call.verdict = Some(Verdict::refused(code, why));
+    match diagnosis {
+        Some(why) => Verdict::refused(code, format!("{}: {why}", cause::phrase(code))),
+        None => Verdict::of_status(code),
+    }
 }
 
 /// The call gives up dialling because its script failed.

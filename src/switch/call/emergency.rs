@@ -45,11 +45,11 @@ pub(crate) fn next(office: &mut Office, call: &mut Call, code: u16) {
         .as_mut()
         .and_then(std::collections::VecDeque::pop_front)
     else {
-        return end::end(
-            office,
-            call,
-            Verdict::refused(code, "no trunk took the emergency call"),
-        );
+        let verdict = Verdict::refused(code, "no trunk took the emergency call");
+        if call.is_up() {
+            return end::after_tone(office, call, code, verdict);
+        }
+        return end::end(office, call, verdict);
     };
     let number = call.session.dialed.clone();
     let options = DialOptions {

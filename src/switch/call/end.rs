@@ -1,22 +1,41 @@
 //! The end of a call: every leg is released, every stream reports, one record is written.
 
-use super::{Activity, Call, Leg, LegState, Script, dial::Dial};
+use super::{Activity, Call, Leg, LegState, Script, dial::Dial, play};
 use crate::cause::{self, Verdict};
 use crate::command::Command;
 use crate::notice::Notice;
 use crate::office::Office;
 use crate::timers::Timer;
 use directory::{CallRecord, Ending, LegRecord};
-use media::StreamStats;
+use media::{StreamStats, Tone};
 use std::time::Duration;
 
 /// The streams have this long to report after they were closed.
 const REPORT: Duration = Duration::from_secs(1);
 
+/// How long a caller who hears us is told by a tone that this was it.
+const TONE: Duration = Duration::from_secs(2);
+
+/// Ends the call with `verdict` after a tone that says `code` to the subject, who must hear us.
+pub(crate) fn after_tone(office: &mut Office, call: &mut Call, code: u16, verdict: Verdict) {
+    let tone = match code {
+        486 | 600 => Tone::Busy,
+        _ => Tone::Congestion,
+    };
+    play::tone(office, call, tone);
+    call.activity = Activity::Failing(verdict);
+    call.arm(office, TONE);
+}
+
 /// Ends the call with `verdict`; later calls change nothing.
-pub(crate) fn end(office: &mut Office, call: &mut Call, verdict: Verdict) {
-    if matches!(call.activity, Activity::Ending) {
-        return;
+pub(crate) fn end(office: &mut Office, call: &mut Call, mut verdict: Verdict) {
+    match &call.activity {
+        Activity::Ending => return,
+        // Whoever does not wait for the end of the tone leaves for the reason it tells.
+        Activity::Failing(told) if told.why != verdict.why => {
+            verdict.why = format!("{}; {}", told.why, verdict.why);
+        }
+        _ => {}
     }
     call.disarm(office);
     call.ended = Some(office.now);

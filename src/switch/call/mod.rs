@@ -46,8 +46,8 @@ pub(crate) enum Activity {
     Originate {
         branches: Vec<usize>,
     },
-    /// The script failed: the caller hears a tone, then the end.
-    Failing,
+    /// The caller hears a tone that says that this was it, then the call ends with the verdict.
+    Failing(Verdict),
     /// The verdict is in; the streams report.
     Ending,
 }

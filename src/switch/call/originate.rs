@@ -55,10 +55,7 @@ pub(crate) fn start(office: &mut Office, call: &mut Call) {
                 dial::add(office, call, branch);
             }
         }
-        Err(code) => {
-            let verdict = Verdict::refused(code, "the first party is not registered");
-            end::end(office, call, verdict);
-        }
+        Err(why) => end::end(office, call, why),
     }
 }
 

@@ -1,15 +1,12 @@
 //! The script as one more remote party: it asks a verb, the call answers later.
 
 use super::{Activity, Call, Script, answer, dial, end, gather, play};
-use crate::cause::Verdict;
+use crate::cause::{self, Verdict};
 use crate::command::Command;
 use crate::office::Office;
 use crate::verb::{Entry, Outcome, ScriptEnd, Verb};
 use media::Tone;
-use std::time::Duration;
 
-/// How long the caller hears the tone of a failed script.
-const FAILURE_TONE: Duration = Duration::from_secs(2);
 const MAX_TAGS: usize = 50;
 
 /// Starts the call's script at `entry`.
@@ -39,7 +36,7 @@ pub(crate) fn verb(office: &mut Office, call: &mut Call, verb: Verb) {
         return;
     }
     call.script = Script::Asking;
-    if matches!(call.activity, Activity::Ending) {
+    if matches!(call.activity, Activity::Failing(_) | Activity::Ending) {
         return resume(office, call, Outcome::Gone);
     }
     match verb {
@@ -112,14 +109,22 @@ fn reject(office: &mut Office, call: &mut Call, code: u16) {
         );
     }
     resume(office, call, Outcome::Done);
-    let verdict = if call.is_up() {
-        Verdict::completed(format!(
-            "ended by the dialplan with {code} after the answer"
-        ))
-    } else {
-        Verdict::refused(code, call.verdict_hint())
-    };
+    let said = cause::phrase(code);
+    if call.is_up() {
+        let why = format!("ended by the dialplan with {said} after the answer");
+        return end::after_tone(office, call, code, Verdict::completed(why));
+    }
+    let verdict = refusal(call, code, format!("rejected by the dialplan with {said}"));
     end::end(office, call, verdict);
+}
+
+/// The verdict on a caller who was never answered. What a `dial` found out goes before the script's own `words`.
+fn refusal(call: &Call, code: u16, words: String) -> Verdict {
+    match &call.verdict {
+        Some(found) if found.sip_code == code => found.clone(),
+        Some(found) => Verdict::refused(code, found.why.clone()),
+        None => Verdict::refused(code, words),
+    }
 }
 
 fn echo(office: &mut Office, call: &mut Call) {
@@ -138,17 +143,16 @@ fn echo(office: &mut Office, call: &mut Call) {
 /// The script has ended: a call it leaves without a decision ends too.
 pub(crate) fn ended(office: &mut Office, call: &mut Call, end: ScriptEnd) {
     call.script = Script::Absent;
-    if matches!(call.activity, Activity::Ending) {
+    if matches!(call.activity, Activity::Failing(_) | Activity::Ending) {
         return;
     }
     match end {
         ScriptEnd::Finished | ScriptEnd::Stopped => {
-            let noted = Some(call.verdict_hint()).filter(|why| !why.is_empty());
             let verdict = if call.is_up() {
+                let noted = Some(call.verdict_hint()).filter(|why| !why.is_empty());
                 Verdict::completed(noted.unwrap_or_else(|| "the dialplan ended".into()))
             } else {
-                let why = noted.unwrap_or_else(|| "the dialplan ended without an answer".into());
-                Verdict::refused(480, why)
+                refusal(call, 480, "the dialplan ended without an answer".into())
             };
             end::end(office, call, verdict);
         }
@@ -166,21 +170,18 @@ pub(crate) fn ended(office: &mut Office, call: &mut Call, end: ScriptEnd) {
 /// The caller hears a tone, then 500 or BYE.
 fn fail(office: &mut Office, call: &mut Call, why: String) {
     dial::abandon(office, call);
-    call.note(why.clone());
+    let verdict = if call.is_up() {
+        Verdict::completed(why)
+    } else {
+        Verdict::refused(500, why)
+    };
     if answer::early(office, call, None).is_err() {
-        return end::end(office, call, Verdict::refused(500, why));
+        return end::end(office, call, verdict);
     }
-    play::tone(office, call, Tone::Congestion);
-    call.activity = Activity::Failing;
-    call.arm(office, FAILURE_TONE);
+    end::after_tone(office, call, 500, verdict);
 }
 
 impl Call {
-    /// Keeps what happened for the record, in place of what was noted before.
-    pub(crate) fn note(&mut self, why: String) {
-        self.verdict = Some(Verdict::refused(500, why));
-    }
-
     /// What was noted for the record so far.
     pub(crate) fn verdict_hint(&self) -> String {
         self.verdict

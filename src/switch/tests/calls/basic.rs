@@ -3,7 +3,7 @@
 use crate::world::phone::{Manner, State};
 use crate::world::{EMPTY, World};
 use directory::Ending;
-use switch::Event;
+use switch::{Event, Verb};
 
 #[test]
 fn a_call_is_answered_talked_and_hung_up() {
@@ -113,10 +113,10 @@ fn the_caller_cancels_and_the_phone_stops_ringing() {
 
 #[test]
 fn busy_unknown_and_unregistered_each_say_so() {
-    for (number, code, cause) in [
-        ("102", 486, Ending::Busy),
-        ("999999", 404, Ending::Unavailable),
-        ("103", 480, Ending::NoAnswer),
+    for (number, code, cause, why) in [
+        ("102", 486, Ending::Busy, "486 Busy Here"),
+        ("999999", 404, Ending::Unavailable, "404 Not Found"),
+        ("103", 480, Ending::Unavailable, "103 is not registered"),
     ] {
         let mut world = World::new(&["101", "102"], 5);
         world.phone("102").manner = Manner::Refuses(486);
@@ -132,12 +132,27 @@ fn busy_unknown_and_unregistered_each_say_so() {
         world.passes(2_000);
         assert_eq!(world.phone("101").state, State::Over(code), "{number}");
         assert_eq!(
-            world.records.first().map(|r| (r.cause, r.sip_code)),
-            Some((cause, code)),
+            world
+                .records
+                .first()
+                .map(|r| (r.cause, r.sip_code, r.reason.as_str())),
+            Some((cause, code, why)),
             "{number}"
         );
         assert_eq!(world.is_silent(), EMPTY);
     }
+}
+
+#[test]
+fn the_record_of_what_the_script_rejects_by_itself_says_so() {
+    let mut world = World::new(&["101"], 9);
+    world.first = Some(Verb::Reject { code: 503 });
+    world.dials("101", "102");
+    world.passes(2_000);
+    assert_eq!(world.phone("101").state, State::Over(503));
+    let why = "rejected by the dialplan with 503 Service Unavailable";
+    assert_eq!(world.records[0].reason, why);
+    assert_eq!(world.is_silent(), EMPTY);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod directory;
 mod emergency;
 mod leaving;
 mod life;
+mod originate;
 #[cfg(debug_assertions)]
 mod panic;
 mod storm;

@@ -61,11 +61,15 @@ pub(crate) struct World {
     pub(crate) asked: BTreeMap<String, (String, String)>,
     /// The calls that were taken.
     pub(crate) taken: BTreeSet<switch::CallId>,
+    /// The tones that were played, oldest first.
+    pub(crate) tones: Vec<media::Tone>,
     /// The media streams that are open, and where.
     pub(crate) streams: BTreeMap<media::StreamId, SocketAddr>,
     /// Of every datagram either way, with its time.
     pub(crate) wire_hash: DefaultHasher,
     ring: Duration,
+    /// What the script does first, when it is not to ring what was dialled.
+    pub(crate) first: Option<Verb>,
 }
 
 impl World {
@@ -114,9 +118,11 @@ impl World {
             log: Vec::new(),
             asked: BTreeMap::new(),
             taken: BTreeSet::new(),
+            tones: Vec::new(),
             streams: BTreeMap::new(),
             wire_hash: DefaultHasher::new(),
             ring: Duration::from_secs(20),
+            first: None,
         };
         let directory = Directory::new(
             numbers.iter().map(|number| extension(number)).collect(),
@@ -226,7 +232,7 @@ impl World {
                     self.taken.insert(call);
                     events.push(Event::Verb {
                         call,
-                        verb: self.dial(entry, &session),
+                        verb: (self.first.clone()).unwrap_or_else(|| self.dial(entry, &session)),
                     });
                 }
                 Command::Resume { call, outcome } => events.push(script(call, outcome)),
@@ -246,6 +252,10 @@ impl World {
                         stats: media::StreamStats::default(),
                     }));
                 }
+                Command::Media(media::Command::Play {
+                    source: media::Source::Tone(tone),
+                    ..
+                }) => self.tones.push(tone),
                 Command::Record(record) => self.records.push(*record),
                 Command::Notice(notice) => self.log.push(format!("{notice:?}")),
                 Command::Resolve { query, host, .. } => {
