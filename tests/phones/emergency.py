@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import tempfile
+import urllib.error
 
 from desk import audio, phone, run
 from phonekit import sipp, util
@@ -190,6 +191,39 @@ def broken_on_disk(binary):
         shutil.rmtree(data, ignore_errors=True)
 
 
+def whatever_the_limits(binary):
+    """As many calls live as may be, an extension without a codec that its phone offers, a number with parameters."""
+    with Provider() as provider, office(binary, OFFHOOK_SIP__MAX_CALLS="2") as (server, crowd):
+        trunk(server, "one", provider.port)
+        others = [crowd.dial("*43") for _ in range(2)]
+        crowd.wait(lambda: all(c.up for c in others), 5, "both calls to be up")
+        server.until(lambda: len(server.get("/calls")["items"]) == 2, 5, "both to be told")
+        assert ended(crowd, "*43") == "503" and originated(server, "101", "*43") == 503
+        took = [reaches(crowd, provider, *pair) for pair in (("112", "112"), ("9112", "112"))]
+        assert all(c.up and not c.end for c in others)
+        yield f"2 calls live of max_calls = 2: a third gets 503, POST /calls too, 112 and 9112 are answered after " \
+              f"{max(took) * 1000:.0f} ms"
+        for call in others:
+            call.hangup()
+        server.record(4)
+        server.call("PATCH", "/extensions/101", {"codecs": ["opus"]})
+        assert ended(crowd, "*43") == "488"
+        took = reaches(crowd, provider, "112", "112")
+        yield f"an opus extension's phone that offers PCMU: 488, but 112 is answered after {took * 1000:.0f} ms"
+        took = [reaches(crowd, provider, d, "112") for d in ("112;phone-context=x", "9112;phone-context=x")]
+        yield f"112;phone-context=x, bare and behind 9: out as 112 after {max(took) * 1000:.0f} ms at most"
+
+
+def originated(server, source, target):
+    """The status of a POST /calls that is to be refused."""
+    try:
+        server.call("POST", "/calls", {"from": source, "to": target})
+    except urllib.error.HTTPError as refusal:
+        assert refusal.headers["Content-Type"] == "application/problem+json", refusal.headers
+        return refusal.code
+    raise AssertionError("POST /calls was not refused")
+
+
 def write(path, text):
     with open(path, "w") as f:
         f.write(text)
@@ -202,4 +236,4 @@ def ended(crowd, number):
 
 
 if __name__ == "__main__":
-    run([ordinary_days, a_real_phone, first_trunk_down, scripts_that_fail, broken_on_disk])
+    run([ordinary_days, a_real_phone, first_trunk_down, scripts_that_fail, broken_on_disk, whatever_the_limits])

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""How first calls end, with real phones: refused, busy, cancelled, echoed, and when a phone or the PBX goes away. Their
+"""How first calls end, with real phones: refused, busy, cancelled, echoed, originated, and when a phone or the PBX goes away. Their
 sound is measured by audio_quality.py. `first_call.py PATH-TO-OFFHOOK [case ...]` runs all cases or those named."""
 import signal
 import subprocess
 import time
 
-from desk import heard, phone, run
+from desk import audio, heard, phone, run
 from server import Server
 
 
@@ -101,6 +101,58 @@ def echo(binary):
         yield f"*43: after the prompt the caller hears itself at {heard(a.recordings()[0], 440, 10, 13):.1f} dBFS"
 
 
+def originated(binary):
+    """POST /calls: 101 is rung and then hears why 102 cannot be had."""
+    with Server(binary) as server:
+        for number in ("101", "102"):
+            server.extension(number, ["PCMU"])
+        a, b = phone(server, "101"), phone(server, "102")
+        try:
+            for each in (a, b):
+                each.register()
+            call = server.call("POST", "/calls", {"from": "101", "to": "102"})["id"]
+            a.answer()
+            b.wait_event("incoming", 10)
+            b.reject()
+            refused = b.wait_event("closed", 5)["t"]
+            took = a.wait_event("closed", 10)["t"] - refused
+            b.close()
+            server.until(lambda: len(server.get("/registrations")["items"]) == 1, 5, "102 to be gone")
+            again = server.call("POST", "/calls", {"from": "102", "to": "101"})["id"]
+            server.record(2)
+            record, absent = (server.get(f"/call-records/{id}") for id in (call, again))
+        finally:
+            for each in (a, b):
+                each.close()
+        rate, samples = audio.read_wav(a.recordings()[0])[:2]
+        # The tone of a busy line: half a second of sound, half a second of silence. Its first pulse may have begun as
+        # the ringback.
+        first, last = bursts(samples, rate)[-2:]
+        beat = [(last[0] - first[1]) / rate, (last[1] - last[0]) / rate]
+        assert all(0.4 < seconds < 0.6 for seconds in beat), (beat, bursts(samples, rate))
+        level = min(audio.tone_level(samples[end - rate // 3:end - rate // 20], rate, 425) for _, end in (first, last))
+        assert 1.8 < took < 2.6 and level > -20, (took, level)
+        why = "ended by the dialplan with 486 Busy Here after the answer"
+        assert (record["cause"], record["reason"]) == ("completed", why), record
+        yield f"102 is busy: 101 hears 425 Hz at {level:.0f} dBFS in pulses {beat[0]:.2f} s apart and is hung " \
+              f"up {took:.1f} s later"
+        assert (absent["cause"], absent["reason"]) == ("unavailable", "102 is not registered"), absent
+        yield f"a first party without a phone: {absent['cause']}, {absent['reason']}"
+
+
+def bursts(samples, rate):
+    """Where sound begins and ends: what is apart by 0.2 s and more."""
+    found, step = [], rate // 50
+    for at in range(0, len(samples) - step, step):
+        if audio.dbfs(audio.rms(samples[at:at + step])) < -40:
+            continue
+        if found and at - found[-1][1] < rate // 5:
+            found[-1][1] = at + step
+        else:
+            found.append([at, at + step])
+    return found
+
+
 def endings(binary):
     """A phone that vanishes, a PBX that is stopped in mid-call, and one that is killed."""
     timeout = 5
@@ -176,4 +228,4 @@ def restarted(server):
 
 
 if __name__ == "__main__":
-    run([refusals, echo, endings])
+    run([refusals, echo, originated, endings])
