@@ -101,8 +101,10 @@ function trouble(text) {
   el("trouble").hidden = text === "";
 }
 
-async function health(key) {
+async function health(key, mine) {
   const { version, records_waiting: waiting, problems, dialplan_errors: errors } = await ask("/system/health", key);
+  // What the key opened is not shown once it is forgotten.
+  if (mine !== visit) return;
   const words = [`version ${version}`];
   if (waiting > 0) words.push(`${waiting} call records not written yet`);
   el("health").textContent = words.join(", ");
@@ -145,7 +147,7 @@ async function refresh(key, mine) {
   try {
     // Alone at first: a wrong key is told once.
     const calls = await all("/calls", key);
-    const [registrations] = await Promise.all([all("/registrations", key), health(key)]);
+    const [registrations] = await Promise.all([all("/registrations", key), health(key, mine)]);
     if (mine !== visit) return;
     sessionStorage.setItem(KEY, key);
     show(calls, registrations);
@@ -209,4 +211,4 @@ el("leave").addEventListener("click", () => {
 
 const kept = sessionStorage.getItem(KEY);
 if (kept) enter(kept);
-else health().catch(() => trouble("The switch does not answer."));
+else health(undefined, visit).catch(() => trouble("The switch does not answer."));
