@@ -1,5 +1,5 @@
-//! A thousand calls at once over a network that loses, doubles and reorders on every leg, whatever the people do: each
-//! call ends once, nothing is left of any, and the seed alone decides how it all went.
+//! 24 pairs of phones call each other over 50 rounds, on a network that loses, doubles and reorders on every leg, whatever
+//! the people do: each call ends once, nothing is left of any, and the seed alone decides how it all went.
 
 use crate::world::phone::{Manner, State};
 use crate::world::{EMPTY, World};
