@@ -143,7 +143,9 @@ impl Dialplan {
     /// What the folder holds, unless that is in force already.
     fn read_folder(&self) -> Result<Option<Program>, Vec<ScriptError>> {
         let files = folder::read(&self.dir, &self.limits)?;
-        if files == *self.program().files() {
+        let program = self.program();
+        // The stand-in has no files either: an empty folder is still a dialplan without entry points.
+        if !program.is_stand_in() && files == *program.files() {
             return Ok(None);
         }
         Program::compile(files, &self.limits).map(Some)

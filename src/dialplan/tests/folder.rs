@@ -210,6 +210,18 @@ fn a_start_with_broken_scripts_uses_those_that_served_last() {
 }
 
 #[test]
+fn an_emptied_folder_is_refused_as_long_as_nothing_serves() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("main.rhai"), BROKEN).unwrap();
+    let (dialplan, _) = Dialplan::open(dir.path(), Limits::default()).unwrap();
+    std::fs::remove_file(dir.path().join("main.rhai")).unwrap();
+    let problems = dialplan.reload().unwrap_err();
+    assert!(!problems.is_empty());
+    assert_eq!(dialplan.standing(), Standing::None);
+    assert_eq!(dialplan.refused(), problems);
+}
+
+#[test]
 fn without_a_dialplan_every_script_fails_at_its_start() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("main.rhai"), BROKEN).unwrap();
