@@ -1,6 +1,7 @@
 //! Bringing the tables up to date: the texts of `migrations/`, each run once, all in one transaction.
 
 use crate::OpenError;
+use sqlx::error::DatabaseError;
 use sqlx::{Any, AnyPool, Row, Transaction};
 
 /// Every migration in order; its number is its place, counted from 1.
@@ -8,22 +9,26 @@ const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_office.sql")]
 
 /// Whether the database is empty or older than this program; it is only looked at.
 pub(crate) async fn is_needed(pool: &AnyPool, url: String) -> Result<bool, OpenError> {
+    let unreachable = |e: sqlx::Error| OpenError::Unreachable {
+        url: url.clone(),
+        why: e.to_string(),
+    };
     let row = sqlx::query("SELECT version FROM schema_version")
         .fetch_optional(pool)
         .await;
     let found: i64 = match row {
-        Ok(Some(row)) => row.try_get("version").unwrap_or(0),
-        // There is no such table.
-        Ok(None) | Err(sqlx::Error::Database(_)) => 0,
-        Err(error) => {
-            return Err(OpenError::Unreachable {
-                url,
-                why: error.to_string(),
-            });
-        }
+        Ok(Some(row)) => row.try_get("version").map_err(unreachable)?,
+        Ok(None) => 0,
+        Err(sqlx::Error::Database(error)) if is_missing_table(&*error) => 0,
+        Err(error) => return Err(unreachable(error)),
     };
     refuse_newer(found)?;
     Ok(found < MIGRATIONS.len() as i64)
+}
+
+/// PostgreSQL says so by a code (undefined_table), SQLite only in words: its code 1 means any error.
+fn is_missing_table(error: &dyn DatabaseError) -> bool {
+    error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table")
 }
 
 fn refuse_newer(found: i64) -> Result<(), OpenError> {

@@ -100,6 +100,7 @@ async fn postgres_keeps_the_office() {
 
 async fn suite(new: impl AsyncFn(&str) -> Place) {
     opens_again(new("opens_again").await).await;
+    a_broken_version_is_not_an_empty_database(new("broken").await).await;
     a_failed_migration_is_undone(new("undone").await).await;
     extensions(new("extensions").await).await;
     trunks(new("trunks").await).await;
@@ -132,6 +133,21 @@ async fn opens_again(place: Place) {
     assert!(error.hint().contains("newer version"));
     let error = look().await.err().expect("refused");
     assert!(matches!(error, OpenError::Newer { .. }), "{error}");
+}
+
+/// What opening would refuse, looking refuses, too: not every error of the database means that it is empty.
+async fn a_broken_version_is_not_an_empty_database(place: Place) {
+    place.open().await;
+    let raw = place.raw().await;
+    let broken = "ALTER TABLE schema_version RENAME COLUMN version TO revision";
+    sqlx::query(broken).execute(&raw).await.expect("changed");
+    for error in [
+        Store::open(&place.url, key()).await.err().expect("refused"),
+        Store::look(&place.url, key()).await.err().expect("refused"),
+    ] {
+        assert!(matches!(error, OpenError::Unreachable { .. }), "{error}");
+        assert!(error.to_string().contains("version"), "{error}");
+    }
 }
 
 /// A table of somebody else's is in the way of the last ones.
