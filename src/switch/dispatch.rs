@@ -280,20 +280,17 @@ impl Switch {
         });
     }
 
+    /// Each step is guarded by itself: a panic over one call must not leave the later ones without BYE and record.
     fn stop(&mut self) {
-        self.office.stopping = true;
         let ids: Vec<CallId> = self.calls.keys().copied().collect();
         for id in ids {
-            self.with(id, |office, call| {
-                let verdict = if call.is_up() {
-                    Verdict::completed("the PBX stopped")
-                } else {
-                    Verdict::refused(503, "the PBX stopped")
-                };
-                end::end(office, call, verdict);
-            });
+            self.guarded(|switch| switch.with(id, stopped));
         }
-        trunk::stop(&mut self.office);
+        self.guarded(|switch| {
+            // Not before: without calls and farewells the stop would count as complete.
+            switch.office.stopping = true;
+            trunk::stop(&mut switch.office);
+        });
     }
 
     pub(crate) fn fire(&mut self, timer: Timer) {
@@ -325,15 +322,30 @@ fn left(office: &mut Office, call: &mut Call, index: usize) {
     talk::party_left(office, call, index, "hung up by the called party".into());
 }
 
-fn hang_up(office: &mut Office, call: &mut Call) {
+fn stopped(office: &mut Office, call: &mut Call) {
     #[cfg(debug_assertions)]
+    forced(office, call);
+    let verdict = if call.is_up() {
+        Verdict::completed("the PBX stopped")
+    } else {
+        Verdict::refused(503, "the PBX stopped")
+    };
+    end::end(office, call, verdict);
+}
+
+/// See [`Switch::panic_on`].
+#[cfg(debug_assertions)]
+fn forced(office: &Office, call: &Call) {
+    let number = office.panic_on.as_deref();
     assert!(
-        office
-            .panic_on
-            .as_ref()
-            .is_none_or(|n| call.dialed == *n || !call.dialed.starts_with(n)),
+        number.is_none_or(|n| call.dialed == n || !call.dialed.starts_with(n)),
         "forced by the administrator"
     );
+}
+
+fn hang_up(office: &mut Office, call: &mut Call) {
+    #[cfg(debug_assertions)]
+    forced(office, call);
     let verdict = if call.is_up() {
         Verdict::completed("hung up by the administrator")
     } else {

@@ -84,7 +84,7 @@ impl Switch {
     }
 
     /// For tests of what a panic does to other calls: one that dials `number` panics on its arrival, one that
-    /// dials `number` and more digits panics when an administrator hangs it up. A release build has no such door.
+    /// dials `number` and more digits panics when an administrator hangs it up or the PBX stops. A release build has no such door.
     #[cfg(debug_assertions)]
     pub fn panic_on(&mut self, number: String) {
         self.office.panic_on = Some(number);

@@ -65,3 +65,28 @@ fn in_a_conversation_both_parties_are_hung_up() {
     assert_eq!(world.is_silent(), EMPTY);
     assert_eq!(world.records.len(), 2);
 }
+
+#[test]
+fn while_stopping_the_other_calls_are_hung_up_and_recorded() {
+    let mut world = World::new(&["101", "102", "103", "104", "105", "6661"], 33);
+    world.switch.panic_on("666".into());
+    world.dials("101", "102");
+    world.passes(1_000);
+    world.dials("103", "6661");
+    world.passes(1_000);
+    world.dials("104", "105");
+    world.passes(2_000);
+    assert_eq!(world.phone("105").state, State::Up);
+    world.give(Event::Stop);
+    assert_eq!(world.is_silent(), EMPTY);
+    assert_eq!(panics(&world), 1);
+    for phone in ["101", "102", "103", "104", "105", "6661"] {
+        let state = world.phone(phone).state.clone();
+        assert!(matches!(state, State::Over(_)), "{phone}: {state:?}");
+    }
+    let mut dialed: Vec<&str> = world.records.iter().map(|r| r.dialed.as_str()).collect();
+    dialed.sort_unstable();
+    assert_eq!(dialed, ["102", "105", "6661"]);
+    let stopped = world.log.iter().filter(|n| n.as_str() == "Stopped");
+    assert_eq!(stopped.count(), 1);
+}
