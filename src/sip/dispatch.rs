@@ -12,10 +12,10 @@ use crate::screen::{Rejection, method_outside, screen};
 use crate::transaction::{Alarm, Event, Layer, Notice, Owner};
 
 impl Endpoint {
-    pub(crate) fn take(&mut self, flow: Flow, bytes: Bytes) {
+    pub(crate) fn take(&mut self, flow: Flow, bytes: Bytes, known: bool) {
         match Message::parse(bytes.clone()) {
             Ok(message) if message.is_request() => {
-                self.take_request(stamp_via(message, flow.remote), flow)
+                self.take_request(stamp_via(message, flow.remote), flow, known)
             }
             Ok(message) => self.take_response(&message, flow),
             Err(_) => {
@@ -38,7 +38,7 @@ impl Endpoint {
     }
 
     pub(crate) fn start_call(&mut self, invite: Invite) -> DialogId {
-        let full = self.is_full();
+        let full = self.is_full(true);
         let dialog = Dialog::calling(&mut self.layer, invite);
         let id = self.dialogs.insert(dialog);
         self.dialogs.with(&mut self.layer, id, |dialog, layer| {
@@ -103,9 +103,11 @@ impl Endpoint {
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.layer.len() >= self.layer.config.max_transactions
-            || self.dialogs.len() >= self.layer.config.max_dialogs
+    /// Whether who is `known`, or a stranger, may begin no dialog.
+    pub(crate) fn is_full(&self, known: bool) -> bool {
+        let config = &self.layer.config;
+        fills(self.layer.len(), config.max_transactions, known)
+            || fills(self.dialogs.len(), config.max_dialogs, known)
     }
 
     fn take_response(&mut self, response: &Message, flow: Flow) {
@@ -116,21 +118,21 @@ impl Endpoint {
         }
     }
 
-    fn take_request(&mut self, request: Message, flow: Flow) {
+    fn take_request(&mut self, request: Message, flow: Flow, known: bool) {
         if matches!(request.method(), Method::Ack) {
             return self.take_ack(&request);
         }
         if let Some(known) = self.layer.server(&request, request.method().as_str()) {
             return self.layer.again(known, Event::Request);
         }
-        if let Err(rejection) = self.admit(&request, flow) {
+        if let Err(rejection) = self.admit(&request, flow, known) {
             let Rejection { status, headers } = rejection;
             self.layer.reject(&request, flow, status, &headers);
         }
     }
 
     /// RFC 3261 §8.2: whatever is refused here leaves nothing behind.
-    fn admit(&mut self, request: &Message, flow: Flow) -> Result<(), Rejection> {
+    fn admit(&mut self, request: &Message, flow: Flow, known: bool) -> Result<(), Rejection> {
         screen(request)?;
         if matches!(request.method(), Method::Cancel) {
             return self.take_cancel(request, flow);
@@ -143,7 +145,8 @@ impl Endpoint {
             return Err(Rejection::new(482));
         }
         let invite = matches!(request.method(), Method::Invite);
-        if self.layer.len() >= self.layer.config.max_transactions || invite && self.is_full() {
+        let full = fills(self.layer.len(), self.layer.config.max_transactions, known);
+        if full || invite && self.is_full(known) {
             return Err(Rejection::busy());
         }
         if invite {
@@ -228,4 +231,11 @@ impl Endpoint {
             flow,
         });
     }
+}
+
+/// Whether a table of `most` places has none left. Each refused request takes one for 64·T1 (RFC 3261 §17.2): without
+/// a fifth kept from strangers, a few thousand of theirs would keep everybody from calling, 112 included.
+fn fills(taken: usize, most: usize, known: bool) -> bool {
+    let kept = if known { 0 } else { most / 5 };
+    taken >= most - kept
 }

@@ -199,7 +199,19 @@ impl Endpoint {
     /// Takes one whole message, as it came from `flow`.
     pub fn receive(&mut self, now: Instant, flow: Flow, bytes: Bytes) {
         self.layer.wheel.touch(now);
-        self.take(flow, bytes);
+        self.take(flow, bytes, true);
+    }
+
+    /// As [`Endpoint::receive`], from somebody who is not expected to ask anything: what strangers begin leaves a fifth
+    /// of the tables to the others.
+    pub fn receive_from_stranger(&mut self, now: Instant, flow: Flow, bytes: Bytes) {
+        self.layer.wheel.touch(now);
+        self.take(flow, bytes, false);
+    }
+
+    /// Whether it is time to tell strangers from others.
+    pub fn is_crowded(&self) -> bool {
+        self.is_full(false)
     }
 
     /// The stream closed, or connecting or writing failed: requests waiting on it fail at once as 503.

@@ -16,7 +16,7 @@ impl Switch {
     pub(crate) fn dispatch(&mut self, event: Event) {
         let now = self.office.now;
         match event {
-            Event::Sip { flow, bytes } => self.office.sip.receive(now, flow, bytes),
+            Event::Sip { flow, bytes } => self.office.receive(flow, bytes),
             Event::FlowClosed { flow } => self.office.sip.flow_failed(now, flow),
             Event::Media(event) => self.media(event),
             Event::Resolved { query, flows } => match self.office.queries.remove(&query) {

@@ -8,6 +8,7 @@ use crate::ports::Ports;
 use crate::registrar::Registrar;
 use crate::timers::{Timer, TimerKey, Timers};
 use crate::trunk::Trunks;
+use bytes::Bytes;
 use directory::Directory;
 use sip::digest::Nonces;
 use sip::{DialogId, Flow, Transport};
@@ -81,6 +82,18 @@ impl Office {
             next_line: 0,
             next_call: 0,
             config,
+        }
+    }
+
+    /// A SIP message came. Only when room gets short is it asked whether a phone or a trunk is there.
+    pub(crate) fn receive(&mut self, flow: Flow, bytes: Bytes) {
+        let known = !self.sip.is_crowded()
+            || self.registrar.knows_anyone(&flow)
+            || self.trunks.of_source(&self.directory, &flow).is_some();
+        if known {
+            self.sip.receive(self.now, flow, bytes);
+        } else {
+            self.sip.receive_from_stranger(self.now, flow, bytes);
         }
     }
 

@@ -27,6 +27,10 @@ pub(crate) struct Binding {
 }
 
 impl Binding {
+    fn is_from(&self, flow: &Flow) -> bool {
+        self.flow.remote == flow.remote && self.flow.transport == flow.transport
+    }
+
     /// The address the phone itself gave, for when its connection is gone (a restart of ours, say).
     pub(crate) fn fallback(&self) -> Option<Flow> {
         if !self.flow.transport.reliable() {
@@ -56,8 +60,12 @@ impl Registrar {
 
     /// Whether a phone of `extension` is registered from exactly where `flow` comes from.
     pub(crate) fn knows(&self, extension: &str, flow: &Flow) -> bool {
-        self.bindings(extension)
-            .any(|b| b.flow.remote == flow.remote && b.flow.transport == flow.transport)
+        self.bindings(extension).any(|b| b.is_from(flow))
+    }
+
+    /// As [`Self::knows`], of whatever extension.
+    pub(crate) fn knows_anyone(&self, flow: &Flow) -> bool {
+        self.extensions.values().flatten().any(|b| b.is_from(flow))
     }
 }
 

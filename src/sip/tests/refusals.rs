@@ -137,6 +137,32 @@ fn full_tables_say_so() {
 }
 
 #[test]
+fn strangers_leave_a_fifth_of_the_tables() {
+    for (max_transactions, max_dialogs) in [(5, 99), (99, 5)] {
+        let config = Config {
+            max_transactions,
+            max_dialogs,
+            ..Config::default()
+        };
+        let mut w = Wire::with(Transport::Udp, config);
+        let call = |w: &mut Wire, n: usize, is_stranger: bool| {
+            w.is_stranger = is_stranger;
+            let text = invite(&format!("z9hG4bK{n}"), 1).replace("call-1", &format!("call-{n}"));
+            w.hears(&text, SDP);
+            w.take_sent().pop().and_then(|answer| answer.status())
+        };
+        for n in 0..4 {
+            assert!(!w.endpoint.is_crowded());
+            assert_eq!(call(&mut w, n, true), Some(100));
+        }
+        assert!(w.endpoint.is_crowded());
+        assert_eq!(call(&mut w, 4, true), Some(503));
+        assert_eq!(call(&mut w, 5, false), Some(100));
+        assert_eq!(call(&mut w, 6, false), Some(503));
+    }
+}
+
+#[test]
 fn strays_are_not_answered() {
     let mut w = Wire::new();
     w.hears(&inside("ACK", "z9hG4bKb", 2, "nobody"), "");

@@ -19,6 +19,8 @@ pub(crate) struct Wire {
     pub(crate) endpoint: Endpoint,
     pub(crate) now: Instant,
     pub(crate) flow: Flow,
+    /// Whether nobody knows the peer.
+    pub(crate) is_stranger: bool,
     pub(crate) sent: Vec<Message>,
     pub(crate) events: Vec<SipEvent>,
 }
@@ -52,6 +54,7 @@ impl Wire {
             endpoint: Endpoint::new(config),
             now: Instant::now(),
             flow: flow(transport),
+            is_stranger: false,
             sent: Vec::new(),
             events: Vec::new(),
         }
@@ -69,8 +72,13 @@ impl Wire {
             "{head}\r\n{kind}Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        self.endpoint
-            .receive(self.now, self.flow, Bytes::from(whole));
+        let bytes = Bytes::from(whole);
+        if self.is_stranger {
+            self.endpoint
+                .receive_from_stranger(self.now, self.flow, bytes);
+        } else {
+            self.endpoint.receive(self.now, self.flow, bytes);
+        }
         self.drain();
     }
 

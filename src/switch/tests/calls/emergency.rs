@@ -1,8 +1,10 @@
 //! Emergency calls reach a trunk whatever the dialplan and the first trunk do.
 
 use crate::world::phone::State;
-use crate::world::{World, extension, trunk};
+use crate::world::{EMPTY, World, extension, trunk};
+use bytes::Bytes;
 use directory::{Codec, Directory};
+use sip::{Flow, Transport};
 use std::sync::Arc;
 use switch::Event;
 
@@ -98,4 +100,47 @@ fn parameters_of_the_number_do_not_hide_it() {
         let heard = world.phone("one").heard.join("\n");
         assert!(heard.contains("INVITE sip:112@"), "{heard}");
     }
+}
+
+#[test]
+fn it_goes_out_while_strangers_flood_the_tables() {
+    let mut world = World::with_trunks(&["101"], &["one"], 24);
+    for method in ["REGISTER", "INVITE"] {
+        flood(&mut world, method, 50_000);
+    }
+    world.dials("101", "112");
+    world.passes(2_000);
+    assert_eq!(world.phone("one").state, State::Up);
+    assert_eq!(world.phone("101").state, State::Up);
+    let answer = flood(&mut world, "OPTIONS", 1);
+    assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
+    let now = world.now;
+    world.phone("101").hangs_up(now);
+    assert_eq!(world.is_silent(), EMPTY);
+}
+
+/// So many requests from an address that nobody knows; the last answer.
+fn flood(world: &mut World, method: &str, count: usize) -> String {
+    let flow = Flow {
+        transport: Transport::Udp,
+        local: "10.9.9.9:5060".parse().expect("an address"),
+        remote: "198.51.100.7:5060".parse().expect("an address"),
+        id: 0,
+    };
+    let mut last = String::new();
+    for n in 0..count {
+        let text = format!(
+            "{method} sip:112@10.9.9.9 SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.100.7;branch=z9hG4bK{method}{n}\r\n\
+             From: <sip:101@offhook>;tag={n}\r\nTo: <sip:101@offhook>\r\nCall-ID: {method}-{n}\r\n\
+             CSeq: 1 {method}\r\nMax-Forwards: 70\r\nContact: <sip:101@198.51.100.7>\r\nContent-Length: 0\r\n\r\n"
+        );
+        let bytes = Bytes::from(text);
+        world.switch.handle(world.now, Event::Sip { flow, bytes });
+        while let Some(command) = world.switch.poll() {
+            if let switch::Command::Send { bytes, .. } = command {
+                last = String::from_utf8_lossy(&bytes).into_owned();
+            }
+        }
+    }
+    last
 }
