@@ -66,13 +66,18 @@ pub(crate) fn authenticate(office: &mut Office, request: &Message) -> Result<Str
 
 /// Whether credentials for `proven` are about `asked`, the Request-URI (RFC 7616 §3.4.6; RFC 3261 §22.4 items 3 and 6
 /// leave the measure to us): octet by octet, or at least the same user at the same host, for some phones add a port
-/// or parameters to only one of the two. SIPp's digest names our host without any user.
+/// or parameters to only one of the two. SIPp's digest names our host without a user, and an IPv6 one without brackets.
 fn is_about(proven: &str, asked: &str) -> bool {
     if proven == asked {
         return true;
     }
-    let (Ok(proven), Ok(asked)) = (sip::Uri::parse(proven), sip::Uri::parse(asked)) else {
+    let Ok(asked) = sip::Uri::parse(asked) else {
         return false;
+    };
+    let Ok(proven) = sip::Uri::parse(proven) else {
+        let bare = format!("{}:{}:", asked.scheme, asked.host);
+        let port = proven.strip_prefix(&bare);
+        return port.is_some_and(|port| port.parse::<u16>().is_ok());
     };
     proven.scheme == asked.scheme
         && proven.host.eq_ignore_ascii_case(&asked.host)
@@ -301,4 +306,39 @@ fn from_trunk(office: &mut Office, trunk: &str, user: &str, request: &Message) -
         codecs,
     ));
     call
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_about;
+
+    #[test]
+    fn a_digest_is_about_the_user_and_host_it_names() {
+        for (proven, asked) in [
+            ("sip:102@pbx", "sip:102@pbx"),
+            ("sip:102@pbx:5060", "sip:102@PBX;transport=tcp"),
+            ("sip:%31%30%32@pbx", "sip:102@pbx"),
+            ("sip:[::1]", "sip:102@[::1]:5060"),
+            ("tel:+4930", "tel:+4930;phone-context=x"),
+            // As SIPp writes them.
+            ("sip:192.0.2.1:5060", "sip:102@192.0.2.1:5060"),
+            ("sip:::1:5060", "sip:102@[::1]:5060"),
+        ] {
+            assert!(is_about(proven, asked), "{proven} {asked}");
+        }
+        for (proven, asked) in [
+            ("sip:103@pbx", "sip:102@pbx"),
+            ("sip:102@pbx", "sip:pbx"),
+            ("sip:102@elsewhere", "sip:102@pbx"),
+            ("sips:102@pbx", "sip:102@pbx"),
+            ("sip:::2:5060", "sip:102@[::1]:5060"),
+            ("sip:::1:5060x", "sip:[::1]:5060"),
+            ("sip:pbx:x", "sip:pbx"),
+            ("tel:+4931", "tel:+4930"),
+            ("/", "sip:102@pbx"),
+            ("", "sip:102@pbx"),
+        ] {
+            assert!(!is_about(proven, asked), "{proven} {asked}");
+        }
+    }
 }

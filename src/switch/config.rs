@@ -25,6 +25,6 @@ pub struct Config {
     pub outbound_prefix: String,
     /// `[emergency] numbers`.
     pub emergency: Vec<String>,
-    /// The most calls at once; over it 503.
+    /// The most calls at once; over it 503, but for an emergency.
     pub max_calls: usize,
 }

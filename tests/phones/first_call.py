@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""How first calls end, with real phones: refused, busy, cancelled, echoed, originated, and when a phone or the PBX goes away. Their
-sound is measured by audio_quality.py. `first_call.py PATH-TO-OFFHOOK [case ...]` runs all cases or those named."""
+"""How first calls end, with real phones: refused, busy, cancelled, echoed, originated, and when a phone or the PBX goes
+away. Their sound is measured by audio_quality.py. `first_call.py PATH-TO-OFFHOOK [case ...]` runs all cases or those named."""
 import signal
 import subprocess
 import time
