@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::dialog::{Dialog, release_fork};
 use crate::endpoint::{DialogId, Endpoint, Invite, SipEvent, TransactionId};
 use crate::flow::Flow;
-use crate::message::{HeaderId, Message, Method, stamp_via};
+use crate::message::{HeaderId, Limits, Message, Method, stamp_via};
 use crate::screen::{Rejection, method_outside, screen};
 use crate::transaction::{Alarm, Event, Layer, Notice, Owner};
 
@@ -19,9 +19,15 @@ impl Endpoint {
             }
             Ok(message) => self.take_response(&message, flow),
             Err(_) => {
+                let len = bytes.len();
                 if let Some(request) = Message::salvage(bytes) {
+                    let status = if is_oversized(&request, flow, len) {
+                        513
+                    } else {
+                        400
+                    };
                     self.layer
-                        .reject(&stamp_via(request, flow.remote), flow, 400, &[]);
+                        .reject(&stamp_via(request, flow.remote), flow, status, &[]);
                 }
             }
         }
@@ -238,4 +244,13 @@ impl Endpoint {
 fn fills(taken: usize, most: usize, known: bool) -> bool {
     let kept = if known { 0 } else { most / 5 };
     taken >= most - kept
+}
+
+/// RFC 3261 §21.5.13: a stream hands up the head alone of a request that is longer than we take. A datagram that ends
+/// before its body does is only broken (§18.3).
+fn is_oversized(request: &Message, flow: Flow, len: usize) -> bool {
+    let body = request.header(HeaderId::ContentLength);
+    let body = body.and_then(|length| length.trim().parse::<usize>().ok());
+    flow.transport.reliable()
+        && body.is_some_and(|body| len.saturating_add(body) > Limits::default().message)
 }

@@ -30,11 +30,17 @@ enum End {
     Partial,
     #[error("the peer sent what is no SIP message")]
     Framing,
+    #[error("the peer sent a message that is too long")]
+    TooLong,
     #[error("the peer did not take what was written")]
     Stuck,
     #[error("the switch is gone")]
     Switch,
 }
+
+/// How long the rest of a message that is too long is thrown away. Its sender may not listen before it has sent all,
+/// and closing on what lies unread would reset the connection and take the answer with it.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Options every connection has; failing to set them costs nothing but comfort.
 pub(super) fn prepare(stream: &TcpStream) {
@@ -139,6 +145,10 @@ impl Reader<'_> {
             self.last = Instant::now();
             let read = buffer.get(..got).unwrap_or_default();
             if let Err(end) = self.take(read).await {
+                if end == End::TooLong {
+                    let mut rest = tokio::io::sink();
+                    let _ = tokio::time::timeout(LINGER, tokio::io::copy(stream, &mut rest)).await;
+                }
                 return end;
             }
         }
@@ -159,7 +169,7 @@ impl Reader<'_> {
                     self.events.send(message).await.map_err(|_| End::Switch)?;
                 }
                 Ok(None) => break,
-                Err(_) => return Err(End::Framing),
+                Err(_) => return Err(self.refuse().await),
             }
         }
         if self.framer.is_idle() {
@@ -174,5 +184,17 @@ impl Reader<'_> {
                 .push(self.flow, Bytes::from_static(b"\r\n"), None);
         }
         Ok(())
+    }
+    /// The stream cannot be cut any further. A request that is too long is handed up without its body: who can answer
+    /// it says so (RFC 3261 §21.5.13), and then it ends all the same.
+    async fn refuse(&mut self) -> End {
+        let Some(bytes) = self.framer.take_oversized() else {
+            return End::Framing;
+        };
+        let flow = self.flow;
+        match self.events.send(NetEvent::Message { flow, bytes }).await {
+            Ok(()) => End::TooLong,
+            Err(_) => End::Switch,
+        }
     }
 }

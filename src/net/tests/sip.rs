@@ -295,6 +295,34 @@ async fn what_is_no_sip_closes_the_connection() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_too_long_is_answered_before_the_end() {
+    let mut house = House::new(&["tcp://127.0.0.1:0"]).await;
+    let mut phone = TcpStream::connect(house.at(0)).await.unwrap();
+    let head = "MESSAGE sip:102@pbx SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bK1\r\n\
+                From: <sip:101@pbx>;tag=f\r\nTo: <sip:102@pbx>\r\nCall-ID: 1\r\nCSeq: 1 MESSAGE\r\n\
+                Content-Length: 100000\r\n\r\n";
+    phone.write_all(head.as_bytes()).await.unwrap();
+    phone.write_all(&[b'x'; 100_000]).await.unwrap();
+    let (flow, bytes) = house.message().await;
+    let mut endpoint = sip::Endpoint::new(sip::Config::default());
+    endpoint.receive(std::time::Instant::now(), flow, bytes);
+    while let Some(output) = endpoint.poll() {
+        if let sip::Output::Send { flow, bytes } = output {
+            house.transports.send(flow, bytes);
+        }
+    }
+    let mut heard = String::new();
+    let read = tokio::time::timeout(PATIENCE, phone.read_to_string(&mut heard));
+    read.await.expect("closed in time").expect("not reset");
+    assert!(
+        heard.starts_with("SIP/2.0 513 Message Too Large\r\n"),
+        "{heard}"
+    );
+    assert!(heard.contains("CSeq: 1 MESSAGE\r\n"), "{heard}");
+    assert_eq!(house.closed().await, flow);
+}
+
+#[tokio::test]
 async fn slow_silent_and_crowding_peers_are_closed() {
     let short = Duration::from_millis(50);
     let limits = StreamLimits {

@@ -29,6 +29,7 @@ pub struct Framer {
     limits: Limits,
     stage: Stage,
     pings: usize,
+    oversized: Option<Bytes>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +69,7 @@ impl Framer {
             limits,
             stage: Stage::Between { line: false },
             pings: 0,
+            oversized: None,
         }
     }
 
@@ -96,6 +98,12 @@ impl Framer {
     /// (RFC 5626 §3.5.1).
     pub fn take_pings(&mut self) -> usize {
         std::mem::take(&mut self.pings)
+    }
+
+    /// After [`FramingError::TooLong`]: the head of the request that is too long, if it came whole. It is to be
+    /// handed on as a message, so that the request is answered 513 (RFC 3261 §21.5.13) before the stream is closed.
+    pub fn take_oversized(&mut self) -> Option<Bytes> {
+        self.oversized.take()
     }
 
     /// True between messages, when closing the stream cuts nothing off.
@@ -172,6 +180,8 @@ impl Framer {
             .ok_or(FramingError::NoContentLength)?;
         let length = end.saturating_add(body);
         if length > self.limits.message {
+            let head = Bytes::copy_from_slice(bytes);
+            self.oversized = parse::salvage(head.clone()).map(|_| head);
             return Err(FramingError::TooLong(self.limits.message));
         }
         self.stage = Stage::Body { length };

@@ -204,3 +204,23 @@ fn what_the_framer_cuts_the_parser_reads_whole() {
         assert!(matches!(m.method(), Method::Invite | Method::Ack));
     }
 }
+
+#[test]
+fn the_head_of_a_request_that_is_too_long_can_still_be_answered() {
+    let long = "Content-Length: 100000\r\n";
+    let mut framer = Framer::default();
+    framer.push(message("MESSAGE", long, "the beginning").as_bytes());
+    assert_eq!(framer.next(), Err(FramingError::TooLong(65_535)));
+    let head = framer.take_oversized().unwrap();
+    assert_eq!(head, message("MESSAGE", long, ""));
+    assert_eq!(framer.take_oversized(), None);
+
+    let response = message("x", long, "").replace("x sip:102@pbx SIP/2.0", "SIP/2.0 200 OK");
+    let nobodys = "MESSAGE sip:102@pbx SIP/2.0\r\nContent-Length: 100000\r\n\r\n";
+    for text in [response.as_str(), nobodys] {
+        let mut framer = Framer::default();
+        framer.push(text.as_bytes());
+        assert_eq!(framer.next(), Err(FramingError::TooLong(65_535)), "{text}");
+        assert_eq!(framer.take_oversized(), None, "{text}");
+    }
+}
