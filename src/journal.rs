@@ -1,6 +1,8 @@
 //! Every event of the Switch with its time, one JSON line each, and how to run them again.
 
+use directory::{Directory, WITHHELD};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::net::IpAddr;
@@ -76,6 +78,8 @@ struct Line {
 pub struct Journal {
     file: Option<BufWriter<File>>,
     origin: Instant,
+    /// Of every trunk that has a password: that, and its number among those the trunk has had.
+    stand_ins: BTreeMap<String, (String, u64)>,
 }
 
 impl Journal {
@@ -102,6 +106,7 @@ impl Journal {
         Ok(Journal {
             file: Some(file),
             origin: config.origin,
+            stand_ins: BTreeMap::new(),
         })
     }
 
@@ -127,10 +132,19 @@ impl Journal {
 
     /// Adds an event, or with `None` the run of due timers.
     pub fn add(&mut self, now: Instant, event: Option<&Event>) {
-        let Some(file) = &mut self.file else { return };
+        if self.file.is_none() {
+            return;
+        }
         let at_us = u64::try_from(now.saturating_duration_since(self.origin).as_micros())
             .unwrap_or(u64::MAX);
-        let line = serde_json::json!({ "at_us": at_us, "event": event });
+        let mut line = serde_json::json!({ "at_us": at_us, "event": event });
+        if let Some(Event::Directory(directory)) = event {
+            let stand_ins = self.stand_ins(directory);
+            if let Some(place) = line.pointer_mut("/event/Directory/trunk_passwords") {
+                *place = stand_ins;
+            }
+        }
+        let Some(file) = &mut self.file else { return };
         let written = serde_json::to_writer(&mut *file, &line)
             .map_err(std::io::Error::from)
             .and_then(|()| file.write_all(b"\n"))
@@ -139,6 +153,22 @@ impl Journal {
             tracing::warn!(%error, "the journal ends here: it cannot be written");
             self.file = None;
         }
+    }
+}
+
+impl Journal {
+    /// What stands for the passwords of `directory`: the same as long as a password is the same, for a trunk begins
+    /// anew when its password changes.
+    fn stand_ins(&mut self, directory: &Directory) -> serde_json::Value {
+        let mut journalled = serde_json::Map::new();
+        for (name, password) in &directory.trunk_passwords {
+            let known = self.stand_ins.entry(name.clone()).or_default();
+            if known.0 != *password {
+                *known = (password.clone(), known.1 + 1);
+            }
+            journalled.insert(name.clone(), format!("{WITHHELD} {}", known.1).into());
+        }
+        journalled.into()
     }
 }
 
@@ -203,5 +233,24 @@ mod tests {
         let mode = path.metadata().expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         replay(&path, |_, _| {}).expect("a journal without events");
+    }
+
+    #[test]
+    fn a_new_password_has_a_new_stand_in() {
+        let mut journal = Journal {
+            file: None,
+            origin: Instant::now(),
+            stand_ins: BTreeMap::new(),
+        };
+        let mut stand_in = |password: &str| {
+            let office = Directory {
+                trunk_passwords: BTreeMap::from([("itsp".into(), password.into())]),
+                ..Directory::default()
+            };
+            journal.stand_ins(&office)["itsp"].to_string()
+        };
+        let first = stand_in("a");
+        assert_eq!(stand_in("a"), first);
+        assert_ne!(stand_in("b"), first);
     }
 }

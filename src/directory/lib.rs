@@ -17,7 +17,7 @@ pub use call_record::{CallRecord, Direction, Ending, LegRecord};
 pub use codec::Codec;
 pub use extension::{Extension, Ha1};
 pub use registration::Registration;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 pub use trunk::{Trunk, TrunkAuth, TrunkTransport};
 
 /// One thing wrong with one field. A check returns all of them at once.
@@ -53,9 +53,20 @@ pub struct Directory {
     pub inbound: BTreeMap<String, Vec<(String, String)>>,
     /// Trunk names in order of creation: "the first trunk" of the default dialplan.
     pub trunk_order: Vec<String>,
-    /// The registration passwords of trunks in the clear, by trunk name: only in memory, never written to a journal.
-    #[serde(skip)]
+    /// The registration passwords of trunks in the clear, by trunk name: only in memory. What is written down (to a
+    /// journal) has [`WITHHELD`] in their places, so that who reads it knows which trunks have one.
+    #[serde(default, serialize_with = "withheld")]
     pub trunk_passwords: BTreeMap<String, String>,
+}
+
+/// Stands for a password that is not written down.
+pub const WITHHELD: &str = "withheld";
+
+fn withheld<S: Serializer>(
+    passwords: &BTreeMap<String, String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(passwords.keys().map(|name| (name, WITHHELD)))
 }
 
 impl Directory {
@@ -90,5 +101,22 @@ impl Directory {
             .iter()
             .find(|(name, _)| name == trunk)
             .map(|(_, extension)| extension.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_written_down() {
+        let directory = Directory {
+            trunk_passwords: BTreeMap::from([("itsp".into(), "the real one".into())]),
+            ..Directory::default()
+        };
+        let text = serde_json::to_string(&directory).expect("it can be written");
+        assert!(!text.contains("the real one"), "{text}");
+        let read: Directory = serde_json::from_str(&text).expect("it can be read");
+        assert_eq!(read.trunk_passwords["itsp"], WITHHELD);
     }
 }
