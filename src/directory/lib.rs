@@ -51,7 +51,7 @@ pub struct Directory {
     pub trunks: BTreeMap<String, Arc<Trunk>>,
     /// Number called from outside → (trunk name, extension number).
     pub inbound: BTreeMap<String, Vec<(String, String)>>,
-    /// Trunk names in order of creation: "the first trunk" of the default dialplan.
+    /// Trunk names in order of creation.
     pub trunk_order: Vec<String>,
     /// The registration passwords of trunks in the clear, by trunk name: only in memory. What is written down (to a
     /// journal) has [`WITHHELD`] in their places, so that who reads it knows which trunks have one.
@@ -92,6 +92,12 @@ impl Directory {
             directory.trunks.insert(trunk.name.clone(), Arc::new(trunk));
         }
         directory
+    }
+
+    /// The trunks that can be called, in order of creation; the first is "the first trunk" of the default dialplan.
+    pub fn ways_out(&self) -> impl Iterator<Item = &String> {
+        let callable = |name: &&String| self.trunks.get(*name).is_some_and(|t| !t.is_network());
+        self.trunk_order.iter().filter(callable)
     }
 
     /// The extension that `number` reaches when it is dialled over `trunk`, if the trunk owns that number.

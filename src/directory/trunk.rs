@@ -87,6 +87,13 @@ impl Trunk {
         wrong
     }
 
+    /// Whether the host is a whole network: calls come from it, but there is nobody in particular to call.
+    pub fn is_network(&self) -> bool {
+        self.auth == TrunkAuth::Address
+            && self.host.contains('/')
+            && number::Network::parse(&self.host).is_some()
+    }
+
     fn check_host(&self) -> Option<Invalid> {
         if self.auth == TrunkAuth::Address && number::Network::parse(&self.host).is_some() {
             return None;

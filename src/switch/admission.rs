@@ -233,8 +233,8 @@ fn from_extension(office: &mut Office, extension: &str, request: &Message) -> Ca
         did_extension: String::new(),
         first_trunk: office
             .directory
-            .trunk_order
-            .first()
+            .ways_out()
+            .next()
             .cloned()
             .unwrap_or_default(),
     };

@@ -1,10 +1,10 @@
 //! A number → whom to ring: the phones of an extension, or a trunk.
 
 use crate::call::{Call, Leg, Party};
-use crate::cause::Verdict;
+use crate::cause::{self, Verdict};
 use crate::office::{Office, bracketed};
 use crate::verb::TargetSpec;
-use directory::{Ending, number};
+use directory::{Ending, TrunkAuth, number};
 use sip::{Flow, Login, Transport};
 
 /// One phone or trunk to ring.
@@ -76,6 +76,10 @@ fn trunk(office: &Office, call: &Call, name: &str, number: &str) -> Result<Vec<B
     if call.direction == directory::Direction::Inbound {
         return Err(Verdict::of_status(403));
     }
+    if trunk.is_network() {
+        let why = format!("{}: a network cannot be called", cause::phrase(503));
+        return Err(Verdict::refused(503, why));
+    }
     let transport = transport(trunk.transport);
     Ok(vec![Branch {
         party: Party {
@@ -120,12 +124,7 @@ pub(crate) fn request_uri(office: &Office, leg: &Leg, flow: &Flow) -> String {
     else {
         return leg.uri.clone();
     };
-    // The provider's own name is what it routes by; the address behind it is only the way there.
-    let host = match trunk.host.parse::<std::net::IpAddr>() {
-        Ok(ip) => bracketed(ip),
-        Err(_) if trunk.host.contains('/') => bracketed(flow.remote.ip()),
-        Err(_) => trunk.host.clone(),
-    };
+    let host = host_of(trunk);
     let port = trunk
         .port
         .map(|port| format!(":{port}"))
@@ -149,9 +148,52 @@ pub(crate) fn login(office: &Office, leg: &Leg) -> Option<Login> {
     Some(Login { username, password })
 }
 
-/// `"name" <sip:number@us>`, with what a caller may have put into its name made harmless.
-pub(crate) fn name_addr(office: &Office, flow: &Flow, name: &str, number: &str) -> String {
-    let uri = format!("<sip:{}@{}>", user_part(number), office.host_for(flow));
+/// The provider's own name is what it routes by; the address behind it is only the way there.
+pub(crate) fn host_of(trunk: &directory::Trunk) -> String {
+    match trunk.host.parse::<std::net::IpAddr>() {
+        Ok(ip) => bracketed(ip),
+        Err(_) => trunk.host.clone(),
+    }
+}
+
+/// Who the called party is told is calling.
+pub(crate) struct Shown {
+    pub(crate) from: String,
+    pub(crate) contact_user: String,
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+/// What `leg` over `flow` is told of the caller with this name and number. A provider we register at serves accounts,
+/// not numbers: it knows its customer by From, as in our REGISTER, and learns the number from RFC 3325 §9.1.
+pub(crate) fn shown(
+    office: &Office,
+    leg: &Leg,
+    flow: &Flow,
+    (name, number): (String, String),
+) -> Shown {
+    let trunk = leg.party.trunk.as_ref();
+    let trunk = trunk.and_then(|name| office.directory.trunks.get(name));
+    let account = trunk
+        .filter(|trunk| trunk.auth == TrunkAuth::Registration)
+        .and_then(|trunk| Some((trunk.username.clone()?, host_of(trunk))));
+    let Some((username, host)) = account else {
+        return Shown {
+            from: name_addr(&name, &number, &office.host_for(flow)),
+            contact_user: number,
+            headers: Vec::new(),
+        };
+    };
+    let identity = name_addr("", &number, &host);
+    Shown {
+        from: name_addr(&number, &username, &host),
+        contact_user: username,
+        headers: vec![("P-Asserted-Identity".to_owned(), identity)],
+    }
+}
+
+/// `"name" <sip:user@host>`, with what a caller may have put into its name made harmless.
+fn name_addr(name: &str, user: &str, host: &str) -> String {
+    let uri = format!("<sip:{}@{host}>", user_part(user));
     let plain: String = name
         .chars()
         .filter(|c| !c.is_control())

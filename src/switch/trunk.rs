@@ -1,7 +1,7 @@
 //! Trunks as they live: registration at the provider, renewed and retried, and whose address is whose.
 
 use crate::notice::{Notice, TrunkState};
-use crate::office::{Office, Query, bracketed};
+use crate::office::{Office, Query};
 use crate::target;
 use crate::timers::{Timer, TimerKey};
 use directory::number::Network;
@@ -170,20 +170,23 @@ pub(crate) fn resolved(office: &mut Office, name: &str, flows: Vec<Flow>) {
     let Some(line) = office.trunks.lines.get_mut(name) else {
         return;
     };
-    if !flows.is_empty() {
-        line.addresses = flows.iter().map(|flow| flow.remote.ip()).collect();
+    // Without an answer, what the name led to before is as good a guess as any.
+    let Some(flow) = flows.get((line.failures as usize) % flows.len().max(1)) else {
+        return failed(office, name, "its host name leads nowhere".to_owned());
+    };
+    line.addresses = flows.iter().map(|flow| flow.remote.ip()).collect();
+    if line.trunk.auth == TrunkAuth::Registration {
+        line.flow = Some(*flow);
+        let expires = line.expires;
+        return register(office, name, expires);
     }
-    if line.trunk.auth == TrunkAuth::Address {
-        return retry(office, name, LOOK_UP);
+    if std::mem::take(&mut line.failures) > 0 {
+        office.tell(Notice::Trunk {
+            name: name.to_owned(),
+            state: TrunkState::Static,
+        });
     }
-    match flows.get((line.failures as usize) % flows.len().max(1)) {
-        Some(flow) => {
-            line.flow = Some(*flow);
-            let expires = line.expires;
-            register(office, name, expires);
-        }
-        None => failed(office, name, "its host name leads nowhere".to_owned()),
-    }
+    retry(office, name, LOOK_UP);
 }
 
 fn retry(office: &mut Office, name: &str, after: Duration) {
@@ -202,11 +205,7 @@ fn register(office: &mut Office, name: &str, expires: u32) {
     let (Some(flow), Some(user)) = (line.flow, line.trunk.username.clone()) else {
         return;
     };
-    let host = line
-        .trunk
-        .host
-        .parse::<IpAddr>()
-        .map_or_else(|_| line.trunk.host.clone(), bracketed);
+    let host = target::host_of(&line.trunk);
     let port = line.trunk.port.map(|p| format!(":{p}")).unwrap_or_default();
     let user_part = target::user_part(&user);
     let aor = format!("<sip:{user_part}@{host}{port}>");

@@ -102,6 +102,9 @@ def outbound(server, folder, provider, records):
                      "legs": [("101", None, "PCMA"), (OUTSIDE, "itsp", "PCMA")]})
     invites = re.findall(r"^INVITE (\S+) SIP", provider.messages(), re.M)
     assert len(invites) == 2 and all(f"sip:{OUTSIDE}@{provider.host}" in uri for uri in invites), invites
+    messages = provider.messages()
+    assert f'From: "101" <sip:{USER}@{provider.host}>' in messages, "the account is not in From"
+    assert f"P-Asserted-Identity: <sip:101@{provider.host}>" in messages, "the caller is nowhere"
     return f"outbound 9{OUTSIDE}: {both_ways(folder, 'outbound', a, provider.leg)}; " \
            f"record: outbound by {record['legs'][1]['trunk']}"
 

@@ -149,14 +149,15 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
     };
     leg.open(office, stream);
     let uri = target::request_uri(office, leg, &flow);
+    let shown = target::shown(office, leg, &flow, (name, caller_id));
     let invite = Invite {
         flow,
         to: format!("<{uri}>"),
         uri,
-        from: target::name_addr(office, &flow, &name, &caller_id),
-        contact_user: caller_id,
+        from: shown.from,
+        contact_user: shown.contact_user,
         sdp: media::sdp::offer(&local),
-        headers: Vec::new(),
+        headers: shown.headers,
         credentials: target::login(office, leg),
         call_id: None,
         route: Vec::new(),

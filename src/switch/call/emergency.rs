@@ -34,7 +34,7 @@ pub(crate) fn start(office: &mut Office, call: &mut Call, number: String) {
         from,
         number,
     });
-    call.emergency = Some(office.directory.trunk_order.iter().cloned().collect());
+    call.emergency = Some(office.directory.ways_out().cloned().collect());
     next(office, call, 503);
 }
 

@@ -25,8 +25,8 @@ pub(crate) fn new(office: &mut Office, id: CallId, from: String, to: String) -> 
         did_extension: String::new(),
         first_trunk: office
             .directory
-            .trunk_order
-            .first()
+            .ways_out()
+            .next()
             .cloned()
             .unwrap_or_default(),
     };

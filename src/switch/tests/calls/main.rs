@@ -10,4 +10,5 @@ mod originate;
 #[cfg(debug_assertions)]
 mod panic;
 mod storm;
+mod trunks;
 mod world;

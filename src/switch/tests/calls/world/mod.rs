@@ -70,6 +70,10 @@ pub(crate) struct World {
     ring: Duration,
     /// What the script does first, when it is not to ring what was dialled.
     pub(crate) first: Option<Verb>,
+    /// The trunk the script calls out by, instead of the first.
+    pub(crate) way_out: Option<String>,
+    /// Where names lead; an address leads to itself.
+    pub(crate) names: BTreeMap<String, std::net::IpAddr>,
 }
 
 impl World {
@@ -123,6 +127,8 @@ impl World {
             wire_hash: DefaultHasher::new(),
             ring: Duration::from_secs(20),
             first: None,
+            way_out: None,
+            names: BTreeMap::new(),
         };
         let directory = Directory::new(
             numbers.iter().map(|number| extension(number)).collect(),
@@ -259,9 +265,8 @@ impl World {
                 Command::Record(record) => self.records.push(*record),
                 Command::Notice(notice) => self.log.push(format!("{notice:?}")),
                 Command::Resolve { query, host, .. } => {
-                    let found = host
-                        .parse()
-                        .map(|ip| World::flow(SocketAddr::new(ip, 5060)));
+                    let ip = host.parse().ok().or(self.names.get(&host).copied());
+                    let found = ip.map(|ip| World::flow(SocketAddr::new(ip, 5060)));
                     events.push(Event::Resolved {
                         query,
                         flows: found.into_iter().collect(),
@@ -277,9 +282,17 @@ impl World {
         }
     }
 
-    fn dial(&self, _entry: Entry, session: &SessionInfo) -> Verb {
+    fn dial(&self, entry: Entry, session: &SessionInfo) -> Verb {
+        let number = session.dialed.clone();
+        let way_out = self.way_out.as_ref().unwrap_or(&session.first_trunk);
+        let target = if entry == Entry::Outbound && !way_out.is_empty() {
+            let name = way_out.clone();
+            TargetSpec::Trunk { name, number }
+        } else {
+            TargetSpec::Extension(number)
+        };
         Verb::Dial {
-            targets: vec![TargetSpec::Extension(session.dialed.clone())],
+            targets: vec![target],
             options: DialOptions {
                 timeout: self.ring,
                 caller_id: None,

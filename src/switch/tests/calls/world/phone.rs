@@ -53,7 +53,7 @@ pub(crate) struct Phone {
     count: u32,
     cseq: u32,
     dialog: Dialog,
-    invite: String,
+    pub(crate) invite: String,
     secret: Option<(String, String)>,
 }
 

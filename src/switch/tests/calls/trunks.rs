@@ -1,0 +1,102 @@
+//! Trunks as an office meets them: who we say we are, names that lead nowhere, networks.
+
+use crate::world::phone::{State, header};
+use crate::world::{World, extension, trunk};
+use directory::{Directory, Trunk, TrunkAuth};
+use std::sync::Arc;
+use switch::Event;
+
+/// 101, a provider's phone `one` at 10.1.0.1, and these trunks.
+fn world(trunks: Vec<Trunk>, seed: u64) -> World {
+    let mut world = World::with_trunks(&["101"], &["one"], seed);
+    configure(&mut world, trunks);
+    world
+}
+
+fn configure(world: &mut World, trunks: Vec<Trunk>) {
+    let trunks = trunks.into_iter().map(|trunk| (trunk, None)).collect();
+    let directory = Directory::new(vec![extension("101")], trunks);
+    world.give(Event::Directory(Arc::new(directory)));
+    world.passes(1_000);
+}
+
+fn with_host(name: &str, host: &str) -> Trunk {
+    Trunk {
+        host: host.into(),
+        ..trunk(name, 0)
+    }
+}
+
+fn without_tag(value: &str) -> &str {
+    value.split(";tag=").next().unwrap_or_default()
+}
+
+#[test]
+fn a_provider_we_register_at_is_told_the_account_and_the_caller() {
+    let account = Trunk {
+        auth: TrunkAuth::Registration,
+        username: Some("490001".into()),
+        ..trunk("one", 0)
+    };
+    let mut world = world(vec![account], 51);
+    world.dials("101", "903055501234");
+    world.passes(2_000);
+    assert_eq!(world.phone("101").state, State::Up);
+    let invite = world.phone("one").invite.clone();
+    assert!(invite.starts_with("INVITE sip:03055501234@10.1.0.1 "));
+    let from = header(&invite, "From");
+    assert_eq!(without_tag(&from), "\"101\" <sip:490001@10.1.0.1>");
+    let identity = header(&invite, "P-Asserted-Identity");
+    assert_eq!(identity, "<sip:101@10.1.0.1>");
+    assert_eq!(header(&invite, "Contact"), "<sip:490001@10.9.9.9:5060>");
+}
+
+#[test]
+fn a_switch_at_an_address_is_told_the_caller_alone() {
+    let mut world = world(vec![trunk("one", 0)], 52);
+    world.dials("101", "903055501234");
+    world.passes(2_000);
+    let invite = world.phone("one").invite.clone();
+    assert_eq!(without_tag(&header(&invite, "From")), "<sip:101@10.9.9.9>");
+    assert_eq!(header(&invite, "P-Asserted-Identity"), "");
+}
+
+#[test]
+fn a_name_that_leads_nowhere_is_said_and_looked_up_again_soon() {
+    let mut world = World::with_trunks(&["101"], &["one"], 53);
+    world.log.clear();
+    configure(&mut world, vec![with_host("named", "pbx.example")]);
+    let failed = "Failed { why: \"its host name leads nowhere\" }";
+    let told = |world: &World, what: &str| world.log.iter().any(|l| l.contains(what));
+    assert!(told(&world, failed), "{:?}", world.log);
+
+    world.log.clear();
+    let home = [10, 1, 0, 1].into();
+    world.names.insert("pbx.example".into(), home);
+    world.passes(5_000);
+    assert!(told(&world, "state: Static"), "{:?}", world.log);
+    world.dials("one", "101");
+    world.passes(2_000);
+    assert_eq!(world.phone("one").state, State::Up, "its calls are taken");
+}
+
+#[test]
+fn a_network_is_no_way_out() {
+    let network = with_host("branches", "10.1.0.0/24");
+    let mut world = world(vec![network, trunk("one", 0)], 54);
+    for dialled in ["903055501234", "112"] {
+        world.dials("101", dialled);
+        world.passes(2_000);
+        assert_eq!(world.phone("one").state, State::Up, "{dialled}");
+        let now = world.now;
+        world.phone("101").hangs_up(now);
+        world.passes(2_000);
+    }
+    world.way_out = Some("branches".into());
+    world.records.clear();
+    world.dials("101", "903055501234");
+    world.passes(2_000);
+    assert_eq!(world.phone("101").state, State::Over(503));
+    let reason = &world.records[0].reason;
+    assert!(reason.ends_with(": a network cannot be called"), "{reason}");
+}
