@@ -66,6 +66,7 @@ pub struct Sip {
     pub external_host: Option<String>,
     pub realm: String,
     pub max_calls: usize,
+    pub nat_keepalive_s: u64,
 }
 
 /// `[tls]`.
@@ -145,6 +146,7 @@ impl Default for Sip {
             external_host: None,
             realm: "offhook".into(),
             max_calls: 2_000,
+            nat_keepalive_s: 30,
         }
     }
 }
@@ -324,6 +326,13 @@ impl Config {
                 "[sip] max_calls",
                 "is 0: every call would be refused",
                 "2000 suits most offices",
+            ));
+        }
+        if !matches!(self.sip.nat_keepalive_s, 0 | 10..=300) {
+            faults.push(fault(
+                "[sip] nat_keepalive_s",
+                "is neither 0 nor 10 to 300 seconds",
+                "30 suits most routers, 0 turns it off",
             ));
         }
         let prefix = &self.dialplan.outbound_prefix;
@@ -573,6 +582,7 @@ mod tests {
             ("SIP__EXTERNAL_HOST", "[192.0.2.1]", "[sip] external_host"),
             ("SIP__EXTERNAL_HOST", "0.0.0.0", "[sip] external_host"),
             ("SIP__MAX_CALLS", "0", "[sip] max_calls"),
+            ("SIP__NAT_KEEPALIVE_S", "5", "[sip] nat_keepalive_s"),
             ("SIP__REALM", "off\u{7}hook", "[sip] realm"),
             (
                 "DIALPLAN__OUTBOUND_PREFIX",

@@ -178,7 +178,7 @@ impl Kind {
     fn of(section: &str, key: &str) -> Kind {
         match (section, key) {
             ("sip", "listen") | ("emergency", "numbers") => Kind::List,
-            ("sip", "max_calls")
+            ("sip", "max_calls" | "nat_keepalive_s")
             | ("rtp", "port_min" | "port_max" | "timeout_s" | "hold_timeout_s") => Kind::Number,
             ("sip", "external_host")
             | ("rtp", "external_address")

@@ -25,6 +25,7 @@ fn settings() -> switch::Config {
         origin_unix_ms: 1_700_000_000_000,
         external_host: None,
         external_media: None,
+        nat_keepalive: Duration::ZERO,
         rtp_port_min: 10_000,
         rtp_port_max: 10_100,
         rtp_timeout: Duration::from_secs(30),

@@ -17,6 +17,8 @@ pub struct Config {
     pub external_host: Option<String>,
     /// Put in SDP instead of the local address.
     pub external_media: Option<IpAddr>,
+    /// A phone behind NAT is asked something at least this often; zero: never.
+    pub nat_keepalive: Duration,
     pub rtp_port_min: u16,
     pub rtp_port_max: u16,
     pub rtp_timeout: Duration,

@@ -9,7 +9,7 @@ use crate::event::{CallId, Event};
 use crate::office::{Office, Query};
 use crate::timers::Timer;
 use crate::verb::{Outcome, ScriptEnd, Verb};
-use crate::{Switch, admission, registrar, trunk};
+use crate::{Switch, admission, keepalive, registrar, trunk};
 use sip::{DialogId, Flow, Message, Method, Output, SipEvent, TransactionId};
 
 impl Switch {
@@ -107,7 +107,10 @@ impl Switch {
                 status,
                 response,
             } => {
-                trunk::response(&mut self.office, transaction, status, response.as_ref());
+                let office = &mut self.office;
+                if !trunk::response(office, transaction, status, response.as_ref()) {
+                    keepalive::response(office, transaction);
+                }
             }
             SipEvent::Ended { dialog } => {
                 self.office.dialogs.remove(&dialog);
@@ -303,6 +306,7 @@ impl Switch {
             }
             Timer::Trunk(name) => trunk::due(&mut self.office, &name),
             Timer::Registrations => registrar::sweep(&mut self.office),
+            Timer::KeepAlive(phone) => keepalive::due(&mut self.office, phone),
         }
         self.pump();
     }

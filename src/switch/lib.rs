@@ -19,6 +19,7 @@ mod command;
 mod config;
 mod dispatch;
 mod event;
+mod keepalive;
 mod notice;
 mod office;
 mod ports;

@@ -3,6 +3,7 @@
 use crate::command::Command;
 use crate::config::Config;
 use crate::event::{CallId, QueryId};
+use crate::keepalive::KeepAlive;
 use crate::notice::Notice;
 use crate::ports::Ports;
 use crate::registrar::Registrar;
@@ -33,6 +34,7 @@ pub(crate) struct Office {
     pub(crate) nonces: Nonces,
     pub(crate) directory: Arc<Directory>,
     pub(crate) registrar: Registrar,
+    pub(crate) keepalive: KeepAlive,
     pub(crate) trunks: Trunks,
     pub(crate) ports: Ports,
     pub(crate) timers: Timers,
@@ -69,6 +71,7 @@ impl Office {
             nonces: Nonces::new(nonce_key, Duration::from_secs(300)),
             directory: Arc::new(Directory::default()),
             registrar: Registrar::default(),
+            keepalive: KeepAlive::default(),
             trunks: Trunks::default(),
             ports: Ports::new(config.rtp_port_min, config.rtp_port_max),
             timers: Timers::default(),

@@ -3,6 +3,7 @@
 
 use crate::admission::{self, Answer};
 use crate::command::Command;
+use crate::keepalive;
 use crate::notice::Notice;
 use crate::office::Office;
 use crate::timers::{Timer, TimerKey};
@@ -228,6 +229,7 @@ fn bind(office: &mut Office, kept: Registration, flow: Flow, seconds: u32) {
     if let Some(oldest) = over {
         forget(office, oldest.kept.extension, oldest.kept.binding);
     }
+    keepalive::begin(office, &kept, &flow);
     office
         .out
         .push_back(Command::KeepRegistration(kept.clone()));
@@ -236,6 +238,9 @@ fn bind(office: &mut Office, kept: Registration, flow: Flow, seconds: u32) {
 }
 
 fn forget(office: &mut Office, extension: String, binding: String) {
+    let phone = (extension, binding);
+    keepalive::end(office, &phone);
+    let (extension, binding) = phone;
     office.out.push_back(Command::DropRegistration {
         extension: extension.clone(),
         binding: binding.clone(),
@@ -321,6 +326,7 @@ pub(crate) fn restore(office: &mut Office, registrations: Vec<Registration>) {
         };
         let expires = office.now + Duration::from_millis(left);
         office.tell(Notice::Registered(kept.clone()));
+        keepalive::begin(office, &kept, &flow);
         let list = office
             .registrar
             .extensions

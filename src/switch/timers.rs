@@ -1,6 +1,7 @@
 //! The Switch's own timers: few and long, so an ordered map serves.
 
 use crate::event::CallId;
+use crate::keepalive::Phone;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -15,6 +16,8 @@ pub(crate) enum Timer {
     Trunk(String),
     /// The earliest registration expires.
     Registrations,
+    /// A phone behind NAT is asked something.
+    KeepAlive(Phone),
 }
 
 /// Names an armed timer.

@@ -4,6 +4,7 @@ mod admission;
 mod basic;
 mod directory;
 mod emergency;
+mod keepalive;
 mod leaving;
 mod life;
 mod originate;

@@ -101,6 +101,7 @@ impl World {
             origin_unix_ms: 1_700_000_000_000,
             external_host: None,
             external_media: None,
+            nat_keepalive: Duration::from_secs(30),
             rtp_port_min: 10_000,
             rtp_port_max: 14_000,
             rtp_timeout: Duration::from_secs(30),

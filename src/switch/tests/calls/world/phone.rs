@@ -34,6 +34,8 @@ pub(crate) enum State {
 pub(crate) struct Phone {
     pub(crate) number: String,
     pub(crate) address: SocketAddr,
+    /// Where it thinks it is.
+    pub(crate) contact: String,
     pub(crate) manner: Manner,
     pub(crate) state: State,
     pub(crate) vanished: bool,
@@ -94,6 +96,7 @@ impl Phone {
         Self {
             number: number.to_owned(),
             address,
+            contact: address.to_string(),
             manner: Manner::Answers,
             state: State::Idle,
             vanished: false,
@@ -167,7 +170,7 @@ impl Phone {
             d.call_id,
             self.cseq,
             self.number,
-            self.address,
+            self.contact,
             body.len()
         )
     }
