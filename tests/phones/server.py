@@ -11,6 +11,8 @@ import time
 import urllib.error
 import urllib.request
 
+from phonekit import util
+
 KEY = "a key for this run only, not a default"
 
 
@@ -41,7 +43,7 @@ class Server:
                "OFFHOOK_RTP__PORT_MAX": str(self.rtp + 999), **self.env}
         self.log = open(os.path.join(self.data, "log.txt"), "ab")
         self.process = subprocess.Popen([self.binary, "serve", "--data-dir", self.data], env=env,
-                                        stdout=self.log, stderr=self.log)
+                                        stdout=self.log, stderr=self.log, preexec_fn=util.die_with_parent())
         if wait:
             self.until(lambda: self.get("/system/health")["status"] == "ok", 20, "the PBX to start")
         return self
@@ -99,14 +101,24 @@ class Server:
     def stop(self, how=signal.SIGTERM, seconds=8):
         if self.process and self.process.poll() is None:
             self.process.send_signal(how)
-            self.process.wait(seconds)
+            try:
+                self.process.wait(seconds)
+            except BaseException:           # it hangs, or the test is interrupted: it must not stay behind
+                self.process.kill()
+                self.process.wait()
+                raise
         return self.process.returncode if self.process else None
 
     def __enter__(self):
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __exit__(self, *_):
-        if self.process and self.process.poll() is None:
-            self.stop(signal.SIGTERM)
-        if self.own:
-            shutil.rmtree(self.data, ignore_errors=True)
+        try:
+            self.stop()
+        finally:
+            if self.own:
+                shutil.rmtree(self.data, ignore_errors=True)
