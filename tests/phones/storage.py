@@ -48,7 +48,7 @@ class Postgres:
             [f"{self.bin}/postgres", "-D", f"{self.folder}/data", "-p", str(self.port), "-h", "127.0.0.1", "-k", "",
              "-F"],                          # without fsync: the machine itself does not crash here
             cwd=self.folder, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-            preexec_fn=util._die_with_parent, **self.who)
+            preexec_fn=util.die_with_parent(signal.SIGQUIT), **self.who)      # SIGTERM waits for its clients
         ready = [f"{self.bin}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         util.wait_for(lambda: subprocess.run(ready).returncode == 0, 30, "PostgreSQL")
         return self
@@ -63,6 +63,20 @@ class Postgres:
                                  "-d", database or self.database, "-c", question],
                                 check=True, capture_output=True, text=True)
         return answer.stdout.strip()
+
+    @contextlib.contextmanager
+    def held(self, statement):
+        """What a session of its own locks by `statement` stays locked inside."""
+        session = subprocess.Popen(["psql", "-qAt", "-h", "127.0.0.1", "-p", str(self.port), "-U", "offhook", "-d", self.database],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=util.die_with_parent())
+        try:
+            session.stdin.write(f"BEGIN; {statement}; SELECT 'held';\n")
+            session.stdin.flush()
+            util.wait_for(lambda: session.stdout.readline().strip() == "held", 10, f"{statement} to be done")
+            yield
+        finally:
+            session.kill()
+            session.communicate()
 
     def another_database(self):
         self.databases += 1
@@ -216,18 +230,42 @@ def killed(binary):
             took = exactly(server, postgres, 100)
             assert {r["extension"] for r in server.get("/registrations")["items"]} == {"101", "102"}
         yield f"kill -9 while the database is away: 100 records are there once each, {took:.1f} s after the start"
-        for turn in (1, 2):
-            postgres.stop()
-            echoes(server, 100)
-            server.until(lambda: health(server)["records_waiting"] == 100, 5, "100 records to wait")
-            postgres.start()
-            before = 100 * turn
-            util.wait_for(lambda: postgres.ask("SELECT count(*) FROM call_records") != str(before), 15, "the delivery",
-                          step=0.001)
-            kill(server)
-            server.start()
-            exactly(server, postgres, before + 100)
-        yield "kill -9 in the middle of the delivery, twice: 300 records, each once"
+        waiting, _ = killed_while(server, postgres, "LOCK TABLE call_records")
+        yield f"kill -9 while the database holds the delivery up: {waiting} records are spooled, and are there once each"
+        postgres.ask(SLOW_COMMIT)
+        waiting, both = killed_while(server, postgres, "SELECT pg_advisory_xact_lock(1)")
+        assert both > 0
+        yield f"kill -9 between commit and answer: {both} of the {waiting} spooled records are in the database, " \
+              "and are there once each afterwards, too"
+
+
+# Its transactions end once nobody holds the lock: a commit can be stopped in its middle.
+SLOW_COMMIT = """
+CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON call_records DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION wait();"""
+
+
+def killed_while(server, postgres, statement):
+    """100 calls end while `statement` holds their delivery up, and the PBX is killed then. How many records are spooled,
+    and how many of these the database has all the same, before the PBX is started again."""
+    def stored():
+        return int(postgres.ask("SELECT count(*) FROM call_records"))
+    before = stored()
+    with postgres.held(statement):
+        echoes(server, 100)
+        server.until(lambda: health(server)["records_waiting"] == 100, 5, "100 records to wait")
+        util.wait_for(lambda: postgres.ask("SELECT count(*) FROM pg_locks WHERE NOT granted") != "0", 10, "the delivery")
+        kill(server)
+        waiting = spooled(server)
+        assert waiting == 100, waiting
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    util.wait_for(lambda: postgres.ask(others) == "0", 10, "the dead PBX's sessions to end")
+    both = stored() - before
+    server.start()
+    exactly(server, postgres, before + 100)
+    return waiting, both
 
 
 def kill(server):
