@@ -269,10 +269,13 @@ def shapes(client):
     for line in (b"Content-Length: 5\r\nContent-Length: %d" % other, b"Content-Length: %d\r\nl: 5" % other,
                  b"Content-Length: 5, %d" % other, b"Content-Length: 5 %d" % other, b"Content-Length: +5",
                  b"Content-Length: 0x5", b"Content-Length: -5", b"Content-Length: 5;a=b", b"Content-Length: ",
-                 b"Content-Length: 18446744073709551621", b"Content-Length: 99999999", b"X-None: 5",
+                 b"Content-Length: 18446744073709551621", b"X-None: 5",
                  b"Content-Length: 5\rX: y", b"Content-Length: 5\nContent-Length: 0", b"Content-Length\0: 5"):
         text, _ = with_length(line)
         yield f"{line[:60]!r}", text, [], True
+    # RFC 3261 §21.5.13: too long to be taken, but nothing is unclear about it.
+    text, one = with_length(b"Content-Length: 99999999")
+    yield "a length beyond every limit", text, [one], True
 
 
 def answered(client, pieces):
@@ -281,13 +284,16 @@ def answered(client, pieces):
         client.link.send(piece)
     text, last = options(client)
     client.link.send(text)
-    got = []
+    got, statuses = [], set()
     while last not in got:
         answer = client.final(5)
         if answer is None:
             assert client.link.closed, "neither an answer nor the end of the connection"
+            assert statuses <= {513}, f"closed after {statuses}"
             return got, True
         got.append(answer.get("call-id"))
+        statuses.add(answer.status)
+    assert 513 not in statuses, "open after a 513"
     return got[:-1], False
 
 
