@@ -235,9 +235,11 @@ impl Shared {
     fn spool_all(&self, mailbox: &Receiver<Box<CallRecord>>) {
         while let Ok(first) = mailbox.recv() {
             let mut file = self.spool_some(first, mailbox);
-            let due = std::time::Instant::now() + SYNC;
-            while let Ok(next) =
-                mailbox.recv_timeout(due.saturating_duration_since(std::time::Instant::now()))
+            let begun = std::time::Instant::now();
+            // Without a look at the clock, records that never cease would put the sync off for ever: a time-out of
+            // nothing still gives what is there.
+            while let Some(left) = SYNC.checked_sub(begun.elapsed())
+                && let Ok(next) = mailbox.recv_timeout(left)
             {
                 file = self.spool_some(next, mailbox).or(file);
             }
