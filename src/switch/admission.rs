@@ -252,13 +252,11 @@ fn from_extension(office: &mut Office, extension: &str, request: &Message) -> Ca
         others.retain(|codec| !codecs.contains(codec));
         codecs.extend(others);
     }
-    call.legs.push(Leg::new(
-        Party {
-            number: extension.to_owned(),
-            trunk: None,
-        },
-        codecs,
-    ));
+    let party = Party {
+        number: extension.to_owned(),
+        trunk: None,
+    };
+    call.add(office, Leg::new(party, codecs));
     call
 }
 
@@ -298,13 +296,11 @@ fn from_trunk(office: &mut Office, trunk: &str, user: &str, request: &Message) -
         .get(trunk)
         .map(|t| target::codecs(&t.codecs))
         .unwrap_or_default();
-    call.legs.push(Leg::new(
-        Party {
-            number: from,
-            trunk: Some(trunk.to_owned()),
-        },
-        codecs,
-    ));
+    let party = Party {
+        number: from,
+        trunk: Some(trunk.to_owned()),
+    };
+    call.add(office, Leg::new(party, codecs));
     call
 }
 

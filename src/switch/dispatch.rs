@@ -235,17 +235,9 @@ impl Switch {
     }
 
     fn media(&mut self, event: media::Event) {
-        let stream = match &event {
-            media::Event::BindFailed { stream }
-            | media::Event::Dtmf { stream, .. }
-            | media::Event::PlayEnded { stream, .. }
-            | media::Event::Silent { stream, .. }
-            | media::Event::Closed { stream, .. } => *stream,
-        };
-        let Some(id) = self.office.lines.get(&(stream.0 >> 8)).copied() else {
+        let Some((id, index)) = self.office.streams.get(&event.stream()).copied() else {
             return;
         };
-        let index = (stream.0 & 0xff) as usize;
         self.with(id, |office, call| stream_event(office, call, index, event));
     }
 

@@ -62,8 +62,8 @@ pub struct Sizes {
     pub calls: usize,
     /// Legs that have a dialog.
     pub legs: usize,
-    /// Calls whose media streams may still tell something.
-    pub lines: usize,
+    /// Media streams that may still tell something.
+    pub streams: usize,
     pub dialogs: usize,
     pub transactions: usize,
     /// Armed timers of SIP and of calls; those of registrations and trunks never rest.
@@ -130,7 +130,7 @@ impl Switch {
         Sizes {
             calls: self.calls.len(),
             legs: self.office.dialogs.len(),
-            lines: self.office.lines.len(),
+            streams: self.office.streams.len(),
             dialogs,
             transactions,
             timers: self.office.sip.timers() + self.office.timers.of_calls(),

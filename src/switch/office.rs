@@ -11,6 +11,7 @@ use crate::timers::{Timer, TimerKey, Timers};
 use crate::trunk::Trunks;
 use bytes::Bytes;
 use directory::Directory;
+use media::{PlayId, StreamId};
 use sip::digest::Nonces;
 use sip::{DialogId, Flow, Transport};
 use std::collections::{HashMap, VecDeque};
@@ -40,8 +41,8 @@ pub(crate) struct Office {
     pub(crate) timers: Timers,
     /// Which leg of which call a dialog belongs to.
     pub(crate) dialogs: HashMap<DialogId, (CallId, usize)>,
-    /// Which call a stream's line (`StreamId >> 8`) belongs to.
-    pub(crate) lines: HashMap<u64, CallId>,
+    /// Which leg of which call a stream belongs to.
+    pub(crate) streams: HashMap<StreamId, (CallId, usize)>,
     pub(crate) queries: HashMap<QueryId, Query>,
     pub(crate) stopping: bool,
     /// See [`crate::Switch::panic_on`].
@@ -50,6 +51,7 @@ pub(crate) struct Office {
     next_query: u64,
     next_line: u64,
     next_call: u64,
+    next_play: u32,
 }
 
 impl Office {
@@ -76,7 +78,7 @@ impl Office {
             ports: Ports::new(config.rtp_port_min, config.rtp_port_max),
             timers: Timers::default(),
             dialogs: HashMap::new(),
-            lines: HashMap::new(),
+            streams: HashMap::new(),
             queries: HashMap::new(),
             stopping: false,
             #[cfg(debug_assertions)]
@@ -84,6 +86,7 @@ impl Office {
             next_query: 0,
             next_line: 0,
             next_call: 0,
+            next_play: 0,
             config,
         }
     }
@@ -149,10 +152,16 @@ impl Office {
         CallId((self.wall(self.now).unsigned_abs() << 20) | self.next_call)
     }
 
-    pub(crate) fn new_line(&mut self, call: CallId) -> u64 {
+    /// A number that the streams of one call have in common.
+    pub(crate) fn new_line(&mut self) -> u64 {
         self.next_line += 1;
-        self.lines.insert(self.next_line, call);
         self.next_line
+    }
+
+    /// Names a playback: never the same twice, for a leg may move to another call while something plays.
+    pub(crate) fn new_play(&mut self) -> PlayId {
+        self.next_play = self.next_play.wrapping_add(1);
+        PlayId(self.next_play)
     }
 
     /// The host part of our own addresses as a peer on `flow` may know it, IPv6 in brackets.

@@ -21,7 +21,6 @@ pub(crate) fn early(
     call: &mut Call,
     prefer: Option<media::Codec>,
 ) -> Result<(), MediaTrouble> {
-    let stream = call.stream(call.subject);
     let Some(leg) = call.subject() else {
         return Ok(());
     };
@@ -32,7 +31,7 @@ pub(crate) fn early(
     office.sip.ring(office.now, dialog, 183, Some(&sdp));
     if let Some(leg) = call.subject() {
         leg.state = LegState::Early;
-        leg.open(office, stream);
+        leg.open(office);
     }
     Ok(())
 }
@@ -43,7 +42,6 @@ pub(crate) fn answer(
     call: &mut Call,
     prefer: Option<media::Codec>,
 ) -> Result<(), MediaTrouble> {
-    let stream = call.stream(call.subject);
     let Some(leg) = call.subject() else {
         return Ok(());
     };
@@ -57,7 +55,7 @@ pub(crate) fn answer(
     office.sip.answer(office.now, dialog, &sdp);
     if let Some(leg) = call.subject() {
         leg.state = LegState::Up;
-        leg.open(office, stream);
+        leg.open(office);
     }
     call.answered = Some(office.now);
     call.announce(office);
@@ -70,7 +68,6 @@ fn subject_sdp(
     call: &mut Call,
     prefer: Option<media::Codec>,
 ) -> Result<Vec<u8>, MediaTrouble> {
-    let stream = call.stream(call.subject);
     let Some(leg) = call.subject() else {
         return Err(MediaTrouble::NoPort);
     };
@@ -78,12 +75,12 @@ fn subject_sdp(
     if let Some(codec) = settled {
         // RFC 3261 §13.2.1: the answer in the 200 repeats the one of the reliable or unreliable 183.
         leg.version = leg.version.saturating_sub(1);
-        let mut local = leg.local(office, stream)?;
+        let mut local = leg.local(office)?;
         local.codecs = vec![codec];
         let (sdp, _) = media::sdp::answer(&local, &leg.offered).map_err(|e| sdp_trouble(&e))?;
         return Ok(sdp);
     }
-    let mut local = leg.local(office, stream)?;
+    let mut local = leg.local(office)?;
     if leg.offered.is_empty() {
         return Ok(media::sdp::offer(&local));
     }
@@ -95,7 +92,7 @@ fn subject_sdp(
     }
     let (sdp, negotiated) =
         media::sdp::answer(&local, &leg.offered).map_err(|e| sdp_trouble(&e))?;
-    leg.settle(office, stream, negotiated);
+    leg.settle(office, negotiated);
     Ok(sdp)
 }
 

@@ -76,14 +76,13 @@ pub(crate) fn start(
 
 /// Adds a leg for `branch`: rings it at once, or looks its address up first.
 pub(crate) fn add(office: &mut Office, call: &mut Call, branch: Branch) {
-    let index = call.legs.len();
-    if index >= MAX_LEGS {
+    if call.legs.len() >= MAX_LEGS {
         return;
     }
     let mut leg = Leg::new(branch.party, branch.codecs);
     leg.uri = branch.uri;
     leg.alternatives.extend(branch.fallback);
-    call.legs.push(leg);
+    let index = call.add(office, leg);
     if let Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches } =
         &mut call.activity
     {
@@ -118,7 +117,6 @@ pub(crate) fn resolved(office: &mut Office, call: &mut Call, index: usize, mut f
 
 /// Sends the INVITE of leg `index`.
 fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
-    let stream = call.stream(index);
     let caller_id = match &call.activity {
         Activity::Dial(dial) => dial.caller_id.clone(),
         _ => call.session.dialed.clone(),
@@ -140,14 +138,14 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
         let codec = leg.codecs.remove(at);
         leg.codecs.insert(0, codec);
     }
-    let local = match leg.local(office, stream) {
+    let local = match leg.local(office) {
         Ok(local) => local,
         Err(trouble) => {
             leg.diagnosis = Some(trouble.why());
             return refused(office, call, index, trouble.code());
         }
     };
-    leg.open(office, stream);
+    leg.open(office);
     let uri = target::request_uri(office, leg, &flow);
     let shown = target::shown(office, leg, &flow, (name, caller_id));
     let invite = Invite {
@@ -206,7 +204,6 @@ fn settle(
     index: usize,
     response: &Message,
 ) -> Result<(), String> {
-    let stream = call.stream(index);
     let Some(leg) = call.legs.get_mut(index) else {
         return Err(String::new());
     };
@@ -214,11 +211,11 @@ fn settle(
     if body.is_empty() && leg.negotiated.is_some() {
         return Ok(());
     }
-    let mut local = leg.local(office, stream).map_err(|t| t.why())?;
+    let mut local = leg.local(office).map_err(|t| t.why())?;
     local.version = local.version.saturating_sub(1);
     let negotiated = media::sdp::accept(&local, body).map_err(|e| sdp_trouble(&e).why())?;
     if leg.negotiated.as_ref() != Some(&negotiated) {
-        leg.settle(office, stream, negotiated);
+        leg.settle(office, negotiated);
     }
     Ok(())
 }

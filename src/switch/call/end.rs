@@ -140,8 +140,8 @@ pub(crate) fn is_over(call: &Call) -> bool {
 
 /// Writes the record and forgets the call's line. The dialogs may live a little longer in the endpoint.
 pub(crate) fn record(office: &mut Office, call: &mut Call) {
-    office.lines.remove(&call.line);
     for leg in &mut call.legs {
+        office.streams.remove(&leg.stream);
         if let Some(port) = leg.port.take() {
             office.ports.release(office.now, port);
         }

@@ -36,6 +36,8 @@ pub(crate) struct Leg {
     /// The party called us.
     pub(crate) incoming: bool,
     pub(crate) dialog: Option<DialogId>,
+    /// Its own for life, also in another call.
+    pub(crate) stream: StreamId,
     pub(crate) flow: Option<Flow>,
     /// The Request-URI of a phone's leg; a trunk's is made when its address is known.
     pub(crate) uri: String,
@@ -68,6 +70,7 @@ impl Leg {
             state: LegState::Resolving,
             incoming: false,
             dialog: None,
+            stream: StreamId(u64::MAX),
             flow: None,
             uri: String::new(),
             alternatives: Vec::new(),
@@ -94,11 +97,7 @@ impl Leg {
     }
 
     /// What we say of ourselves in the next SDP on this leg; takes a port when it has none.
-    pub(crate) fn local(
-        &mut self,
-        office: &mut Office,
-        stream: StreamId,
-    ) -> Result<LocalMedia, MediaTrouble> {
+    pub(crate) fn local(&mut self, office: &mut Office) -> Result<LocalMedia, MediaTrouble> {
         let port = match self.port {
             Some(port) => port,
             None => office.ports.take(office.now).ok_or(MediaTrouble::NoPort)?,
@@ -115,14 +114,14 @@ impl Leg {
         Ok(LocalMedia {
             address: SocketAddr::new(shown, port),
             codecs: self.codecs.clone(),
-            session: stream.0,
+            session: self.stream.0,
             version: self.version,
             direction: MediaDirection::SendRecv,
         })
     }
 
     /// Opens the stream's sockets, once.
-    pub(crate) fn open(&mut self, office: &mut Office, stream: StreamId) {
+    pub(crate) fn open(&mut self, office: &mut Office) {
         let (Some(port), Some(flow), false) = (self.port, self.flow, self.open) else {
             return;
         };
@@ -132,17 +131,17 @@ impl Leg {
             hold_timeout: office.config.rtp_hold_timeout,
         };
         office.media(media::Command::Open {
-            stream,
+            stream: self.stream,
             local: SocketAddr::new(flow.local.ip(), port),
             settings,
         });
     }
 
     /// Takes over what was negotiated and tells the media plane.
-    pub(crate) fn settle(&mut self, office: &mut Office, stream: StreamId, negotiated: Negotiated) {
-        self.open(office, stream);
+    pub(crate) fn settle(&mut self, office: &mut Office, negotiated: Negotiated) {
+        self.open(office);
         office.media(media::Command::Negotiated {
-            stream,
+            stream: self.stream,
             negotiated: negotiated.clone(),
         });
         self.negotiated = Some(negotiated);

@@ -88,7 +88,6 @@ pub(crate) struct Call {
     pub(crate) verdict: Option<Verdict>,
     /// Trunks an emergency call has still to try.
     pub(crate) emergency: Option<VecDeque<String>>,
-    pub(crate) plays: u32,
 }
 
 impl Call {
@@ -100,7 +99,7 @@ impl Call {
     ) -> Self {
         Self {
             id,
-            line: office.new_line(id),
+            line: office.new_line(),
             direction,
             from_name: String::new(),
             to: session.dialed.clone(),
@@ -117,7 +116,6 @@ impl Call {
             tags: Vec::new(),
             verdict: None,
             emergency: None,
-            plays: 0,
         }
     }
 
@@ -129,9 +127,20 @@ impl Call {
         self.answered.is_some()
     }
 
-    /// The stream of leg `index`.
+    /// Takes `leg` in, with a stream of its own for life; returns its index.
+    pub(crate) fn add(&mut self, office: &mut Office, mut leg: Leg) -> usize {
+        let index = self.legs.len();
+        leg.stream = StreamId((self.line << 8) | (index as u64 & 0xff));
+        office.streams.insert(leg.stream, (self.id, index));
+        self.legs.push(leg);
+        index
+    }
+
+    /// The stream of leg `index`; that of no leg is nobody's.
     pub(crate) fn stream(&self, index: usize) -> StreamId {
-        StreamId((self.line << 8) | (index as u64 & 0xff))
+        self.legs
+            .get(index)
+            .map_or(StreamId(u64::MAX), |leg| leg.stream)
     }
 
     /// Replaces the activity's timer.

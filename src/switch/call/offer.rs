@@ -7,12 +7,11 @@ use crate::office::Office;
 
 /// A re-INVITE or UPDATE arrived on leg `index`.
 pub(crate) fn reoffered(office: &mut Office, call: &mut Call, index: usize, body: &[u8]) {
-    let stream = call.stream(index);
     let Some(leg) = call.legs.get_mut(index) else {
         return;
     };
     let Some(dialog) = leg.dialog else { return };
-    let mut local = match leg.local(office, stream) {
+    let mut local = match leg.local(office) {
         Ok(local) => local,
         Err(trouble) => {
             return office
@@ -31,7 +30,7 @@ pub(crate) fn reoffered(office: &mut Office, call: &mut Call, index: usize, body
     match media::sdp::answer(&local, body) {
         Ok((sdp, negotiated)) => {
             office.sip.accept_reoffer(office.now, dialog, &sdp);
-            leg.settle(office, stream, negotiated);
+            leg.settle(office, negotiated);
         }
         Err(error) => office
             .sip
@@ -46,7 +45,6 @@ pub(crate) fn confirmed(
     index: usize,
     body: &[u8],
 ) -> Result<(), String> {
-    let stream = call.stream(index);
     let Some(leg) = call
         .legs
         .get_mut(index)
@@ -63,10 +61,10 @@ pub(crate) fn confirmed(
         };
     }
     let unusable = |why| format!("the answer in ACK was unusable: {why}");
-    let mut local = leg.local(office, stream).map_err(|t| unusable(t.why()))?;
+    let mut local = leg.local(office).map_err(|t| unusable(t.why()))?;
     local.version = local.version.saturating_sub(1);
     let negotiated =
         media::sdp::accept(&local, body).map_err(|e| unusable(sdp_trouble(&e).why()))?;
-    leg.settle(office, stream, negotiated);
+    leg.settle(office, negotiated);
     Ok(())
 }

@@ -51,8 +51,7 @@ pub(crate) fn stop(office: &mut Office, call: &mut Call) {
 }
 
 fn play(office: &mut Office, call: &mut Call, source: Source, repeat: bool) -> PlayId {
-    call.plays += 1;
-    let play = PlayId(call.plays);
+    let play = office.new_play();
     let stream = call.stream(call.subject);
     office.media(Command::Play {
         stream,

@@ -38,7 +38,7 @@ pub(crate) fn digest(first: &str, nonce: &str, method: &str, uri: &str) -> Strin
 pub(crate) const EMPTY: Sizes = Sizes {
     calls: 0,
     legs: 0,
-    lines: 0,
+    streams: 0,
     dialogs: 0,
     transactions: 0,
     timers: 0,
