@@ -282,7 +282,10 @@ impl Config {
             };
             let others = match listen.transport {
                 sip::Transport::Udp => &mut datagrams,
-                sip::Transport::Tcp | sip::Transport::Tls => &mut streams,
+                sip::Transport::Tcp
+                | sip::Transport::Tls
+                | sip::Transport::Ws
+                | sip::Transport::Wss => &mut streams,
             };
             let same = |(_, other): &&(&String, SocketAddr)| clash(*other, listen.address);
             if let Some((other, _)) = others.iter().find(same) {

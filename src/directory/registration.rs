@@ -16,7 +16,7 @@ pub struct Registration {
     pub source: String,
     /// Our own `address:port` the REGISTER arrived on.
     pub local: String,
-    /// `udp`, `tcp` or `tls`.
+    /// `udp`, `tcp`, `tls`, `ws` or `wss`.
     pub transport: String,
     pub user_agent: String,
     /// The REGISTER's Call-ID and CSeq: an older CSeq of the same Call-ID is refused (RFC 3261 §10.3 step 7).

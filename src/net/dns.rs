@@ -78,6 +78,8 @@ async fn services(system: &TokioResolver, host: &str, transport: Transport) -> V
         Transport::Udp => "_sip._udp",
         Transport::Tcp => "_sip._tcp",
         Transport::Tls => "_sips._tcp",
+        // RFC 7118 §5: whoever speaks WebSocket connects to us; nobody is looked up.
+        Transport::Ws | Transport::Wss => return Vec::new(),
     };
     // The last dot keeps the search domains out, in which nobody has services for this name.
     let name = format!("{service}.{}.", host.trim_end_matches('.'));

@@ -64,6 +64,9 @@ pub(crate) fn default_port(transport: Transport) -> u16 {
     match transport {
         Transport::Udp | Transport::Tcp => 5060,
         Transport::Tls => 5061,
+        // RFC 7118 §5 leaves it to HTTP: 80 and 443, which belong to web servers; these are what others chose.
+        Transport::Ws => 8088,
+        Transport::Wss => 8089,
     }
 }
 

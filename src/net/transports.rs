@@ -62,9 +62,11 @@ impl Bound {
         dropped: &Arc<AtomicU64>,
     ) -> Result<(), BindError> {
         let acceptor = match (wanted.transport, tls) {
-            (Transport::Tls, None) => return Err(BindError::NoCertificate(wanted)),
-            (Transport::Tls, Some(tls)) => Some(TlsAcceptor::from(tls.clone())),
-            (Transport::Udp | Transport::Tcp, _) => None,
+            (Transport::Tls | Transport::Wss, None) => {
+                return Err(BindError::NoCertificate(wanted));
+            }
+            (Transport::Tls | Transport::Wss, Some(tls)) => Some(TlsAcceptor::from(tls.clone())),
+            (Transport::Udp | Transport::Tcp | Transport::Ws, _) => None,
         };
         let address = self
             .open(wanted, acceptor, dropped)
@@ -87,7 +89,7 @@ impl Bound {
                 self.udp.push(Arc::new(listener));
                 Ok(address)
             }
-            Transport::Tcp | Transport::Tls => {
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
                 let listener = stream::bind(wanted.address)?;
                 let address = listener.local_addr()?;
                 self.tcp.push((listener, acceptor));
@@ -174,7 +176,9 @@ impl Transports {
                 self.follow(flow, bytes);
             }
             Transport::Udp => self.send_datagram(flow, &bytes),
-            Transport::Tcp | Transport::Tls => self.send_stream(flow, bytes),
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
+                self.send_stream(flow, bytes);
+            }
         }
     }
 
@@ -249,7 +253,8 @@ impl Transports {
         let asked = (flow.id == 0).then_some(flow);
         match connector.streams.push(flow, bytes.clone(), asked) {
             Pushed::Queued => {}
-            Pushed::Absent if flow.id == 0 => {
+            // RFC 7118 §5: a browser connects to us, never we to it.
+            Pushed::Absent if flow.id == 0 && !flow.transport.is_websocket() => {
                 let Some(seat) = connector.streams.seat(flow, Origin::Ours(Some(flow))) else {
                     tracing::warn!(remote = %flow.remote, "too many connections: none was made");
                     return self.report(NetEvent::FlowClosed(flow));

@@ -252,5 +252,6 @@ fn is_oversized(request: &Message, flow: Flow, len: usize) -> bool {
     let body = request.header(HeaderId::ContentLength);
     let body = body.and_then(|length| length.trim().parse::<usize>().ok());
     flow.transport.reliable()
+        && !flow.transport.is_websocket()
         && body.is_some_and(|body| len.saturating_add(body) > Limits::default().message)
 }

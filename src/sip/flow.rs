@@ -8,31 +8,65 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How the bytes travel. SCTP and WebSocket are not spoken.
+/// How the bytes travel. SCTP is not spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Transport {
     Udp,
     Tcp,
     Tls,
+    /// WebSocket (RFC 7118).
+    Ws,
+    /// WebSocket over TLS.
+    Wss,
 }
 
 impl Transport {
-    /// Lower case, as in a URI's `;transport=` parameter.
+    /// All of them.
+    pub const ALL: [Transport; 5] = [
+        Transport::Udp,
+        Transport::Tcp,
+        Transport::Tls,
+        Transport::Ws,
+        Transport::Wss,
+    ];
+
+    /// Lower case, as the configuration and the API write it.
     pub fn as_str(self) -> &'static str {
         match self {
             Transport::Udp => "udp",
             Transport::Tcp => "tcp",
             Transport::Tls => "tls",
+            Transport::Ws => "ws",
+            Transport::Wss => "wss",
         }
     }
 
-    /// Upper case, as in a Via's sent-protocol (RFC 3261 §20.42).
+    /// What a URI says that is to be reached this way; empty for UDP, which is meant when nothing is said. RFC 7118
+    /// §5.3: `ws` stands for both WebSocket transports.
+    pub fn uri_param(self) -> &'static str {
+        match self {
+            Transport::Udp => "",
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
+            Transport::Ws | Transport::Wss => ";transport=ws",
+        }
+    }
+
+    /// Upper case, as in a Via's sent-protocol (RFC 3261 §20.42, RFC 7118 §5.2).
     pub fn via_name(self) -> &'static str {
         match self {
             Transport::Udp => "UDP",
             Transport::Tcp => "TCP",
             Transport::Tls => "TLS",
+            Transport::Ws => "WS",
+            Transport::Wss => "WSS",
         }
+    }
+
+    /// True when only the peer can make the connection: a flow whose connection is gone leads nowhere until the peer
+    /// comes back (RFC 7118 §5: a browser listens nowhere).
+    pub fn is_websocket(self) -> bool {
+        matches!(self, Transport::Ws | Transport::Wss)
     }
 
     /// True when the transport repeats lost bytes itself, so that SIP must not (RFC 3261 §17).
@@ -49,14 +83,14 @@ impl fmt::Display for Transport {
 
 /// The text named no transport we speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the transport must be udp, tcp or tls")]
+#[error("the transport must be udp, tcp, tls, ws or wss")]
 pub struct UnknownTransport;
 
 impl FromStr for Transport {
     type Err = UnknownTransport;
 
     fn from_str(text: &str) -> Result<Transport, UnknownTransport> {
-        [Transport::Udp, Transport::Tcp, Transport::Tls]
+        Transport::ALL
             .into_iter()
             .find(|t| t.as_str().eq_ignore_ascii_case(text))
             .ok_or(UnknownTransport)
@@ -64,7 +98,7 @@ impl FromStr for Transport {
 }
 
 /// Where bytes came from and go back to. `id` is 0 for UDP, the connection's number for a
-/// stream; 0 on a stream flow means "any live connection to `remote`, else connect".
+/// stream; 0 on a stream flow means "any live connection to `remote`, else connect" (a WebSocket is never connected to).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Flow {
     pub transport: Transport,
@@ -79,11 +113,12 @@ mod tests {
 
     #[test]
     fn transports_have_two_spellings_and_read_either() {
-        for t in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+        for t in Transport::ALL {
             assert_eq!(t.as_str().parse(), Ok(t));
             assert_eq!(t.via_name().parse(), Ok(t));
         }
         assert_eq!("sctp".parse::<Transport>(), Err(UnknownTransport));
-        assert!(!Transport::Udp.reliable() && Transport::Tls.reliable());
+        assert!(!Transport::Udp.reliable() && Transport::Wss.reliable());
+        assert_eq!(Transport::Wss.uri_param(), ";transport=ws");
     }
 }

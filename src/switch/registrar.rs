@@ -32,9 +32,10 @@ impl Binding {
         self.flow.remote == flow.remote && self.flow.transport == flow.transport
     }
 
-    /// The address the phone itself gave, for when its connection is gone (a restart of ours, say).
+    /// The address the phone itself gave, for when its connection is gone (a restart of ours, say). None where we cannot
+    /// connect: over UDP there is nothing to lose, and a browser listens nowhere (RFC 7118 §5).
     pub(crate) fn fallback(&self) -> Option<Flow> {
-        if !self.flow.transport.reliable() {
+        if !self.flow.transport.reliable() || self.flow.transport.is_websocket() {
             return None;
         }
         let uri = Uri::parse(&self.kept.contact).ok()?;
@@ -355,4 +356,46 @@ pub(crate) fn directory_changed(office: &mut Office) {
         remove_all(office, &extension);
     }
     rearm(office);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binding(transport: sip::Transport) -> Binding {
+        let kept = Registration {
+            extension: "101".to_owned(),
+            binding: "b".to_owned(),
+            contact: "sip:101@192.0.2.9:5070".to_owned(),
+            source: "198.51.100.9:40000".to_owned(),
+            local: "192.0.2.1:5060".to_owned(),
+            transport: transport.to_string(),
+            user_agent: String::new(),
+            call_id: "c".to_owned(),
+            cseq: 1,
+            expires_at_ms: 0,
+        };
+        let flow = Flow {
+            transport,
+            local: ([192, 0, 2, 1], 5060).into(),
+            remote: ([198, 51, 100, 9], 40_000).into(),
+            id: 7,
+        };
+        let expires = std::time::Instant::now();
+        Binding {
+            kept,
+            flow,
+            expires,
+        }
+    }
+
+    #[test]
+    fn only_a_phone_that_listens_is_connected_to() {
+        let tcp = binding(sip::Transport::Tcp).fallback().expect("an address");
+        assert_eq!((tcp.remote, tcp.id), (([192, 0, 2, 9], 5070).into(), 0));
+        // RFC 7118 §5: whatever a browser writes into its Contact.
+        for transport in [sip::Transport::Udp, sip::Transport::Ws, sip::Transport::Wss] {
+            assert_eq!(binding(transport).fallback(), None);
+        }
+    }
 }

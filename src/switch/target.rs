@@ -129,14 +129,10 @@ pub(crate) fn request_uri(office: &Office, leg: &Leg, flow: &Flow) -> String {
         .port
         .map(|port| format!(":{port}"))
         .unwrap_or_default();
-    let transport = match flow.transport {
-        Transport::Udp => "",
-        Transport::Tcp => ";transport=tcp",
-        Transport::Tls => ";transport=tls",
-    };
     format!(
-        "sip:{}@{host}{port}{transport}",
-        user_part(&leg.party.number)
+        "sip:{}@{host}{port}{}",
+        user_part(&leg.party.number),
+        flow.transport.uri_param()
     )
 }
 

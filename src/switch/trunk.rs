@@ -209,11 +209,7 @@ fn register(office: &mut Office, name: &str, expires: u32) {
     let port = line.trunk.port.map(|p| format!(":{p}")).unwrap_or_default();
     let user_part = target::user_part(&user);
     let aor = format!("<sip:{user_part}@{host}{port}>");
-    let transport = if flow.transport == Transport::Udp {
-        String::new()
-    } else {
-        format!(";transport={}", flow.transport.as_str())
-    };
+    let transport = flow.transport.uri_param();
     let contact = format!(
         "<sip:{user_part}@{}:{}{transport}>;expires={expires}",
         office.host_for(&flow),

@@ -44,7 +44,7 @@ pub(crate) async fn adopt(
     let origin = Origin::Ours(asked);
     let (streams, events) = (connector.streams.clone(), connector.events.clone());
     match flow.transport {
-        Transport::Udp | Transport::Tcp => {
+        Transport::Udp | Transport::Tcp | Transport::Ws | Transport::Wss => {
             connection::run(stream, seat, origin, streams, events).await;
         }
         Transport::Tls => match shake_hands(&connector, stream, flow, host).await {

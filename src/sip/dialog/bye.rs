@@ -66,26 +66,28 @@ impl Dialog {
     /// RFC 3261 §15.1.1: after any final answer, 481, 408 and silence included, the session is over. A challenge is
     /// answered first, and a dead connection replaced once.
     pub(super) fn bye_answered(&mut self, layer: &mut Layer, notice: Notice) {
-        let again = match (&mut self.phase, &notice) {
-            (Phase::Closing(_), Notice::Response { response, .. })
-                if response.status() < Some(200) =>
-            {
-                return;
-            }
-            (Phase::Closing(closing), Notice::Response { response, .. }) => {
-                closing
-                    .auth
-                    .answer(&mut layer.secret, response, ("BYE", &self.target))
-            }
-            (Phase::Closing(_), Notice::Failed { status, .. }) => {
-                let stale = *status == 503 && self.flow.transport.reliable() && self.flow.id != 0;
-                if stale {
-                    self.flow.id = 0;
+        let again =
+            match (&mut self.phase, &notice) {
+                (Phase::Closing(_), Notice::Response { response, .. })
+                    if response.status() < Some(200) =>
+                {
+                    return;
                 }
-                stale
-            }
-            _ => return,
-        };
+                (Phase::Closing(closing), Notice::Response { response, .. }) => closing
+                    .auth
+                    .answer(&mut layer.secret, response, ("BYE", &self.target)),
+                (Phase::Closing(_), Notice::Failed { status, .. }) => {
+                    let stale = *status == 503
+                        && self.flow.transport.reliable()
+                        && !self.flow.transport.is_websocket()
+                        && self.flow.id != 0;
+                    if stale {
+                        self.flow.id = 0;
+                    }
+                    stale
+                }
+                _ => return,
+            };
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Closing(closing) if again => self.send_bye(layer, closing.auth, closing.reason),
             _ => self.end(layer),

@@ -254,6 +254,21 @@ fn a_bye_on_a_dead_connection_tries_any_other() {
 }
 
 #[test]
+fn a_bye_to_a_browser_that_has_gone_ends_the_dialog_at_once() {
+    let mut w = Wire::over(Transport::Wss);
+    let (dialog, invite) = w.calls(call(Transport::Wss));
+    assert!(invite.via().unwrap().transport == "WSS");
+    w.answers(&invite, 200, "b1");
+    w.endpoint.bye(w.now, dialog, None);
+    w.drain();
+    w.lines();
+    w.endpoint.flow_failed(w.now, flow(Transport::Wss));
+    w.drain();
+    assert_eq!(w.told(), ["Answered", "Ended"]);
+    w.is_empty_at_last();
+}
+
+#[test]
 fn a_registration_is_seen_through_its_challenge() {
     let mut w = Wire::new();
     let id = w.endpoint.request(

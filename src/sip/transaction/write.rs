@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Layer;
 use crate::endpoint::{ALLOW, Config, TransactionId};
-use crate::flow::{Flow, Transport};
+use crate::flow::Flow;
 use crate::message::{Builder, HeaderId, Message, Method};
 
 /// A request being written: its Via and Max-Forwards are there already.
@@ -156,15 +156,11 @@ fn echo(invite: &Message, method: &str, to: &[u8]) -> Option<Builder> {
 /// A Contact value of ours for `flow`.
 pub(crate) fn contact(config: &Config, flow: Flow, user: &str) -> String {
     let at = if user.is_empty() { "" } else { "@" };
-    let transport = match flow.transport {
-        Transport::Udp => "",
-        Transport::Tcp => ";transport=tcp",
-        Transport::Tls => ";transport=tls",
-    };
     format!(
-        "<sip:{}{at}{}{transport}>",
+        "<sip:{}{at}{}{}>",
         escape_user(user),
-        sent_by(config, flow)
+        sent_by(config, flow),
+        flow.transport.uri_param()
     )
 }
 
@@ -193,6 +189,7 @@ fn escape_user(user: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::Transport;
 
     #[test]
     fn a_contact_names_the_way_back() {
