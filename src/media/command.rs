@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Codec, Negotiated};
 
-/// One leg's RTP, in and out. `id >> 8` is the call: all streams of a call live on one worker.
+/// One leg's RTP, in and out. `id >> 8` is the call it began in; streams that are joined live on one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StreamId(pub u64);
 

@@ -30,6 +30,10 @@ pub struct Engine {
     seed: u64,
 }
 
+/// A stream on its way from one engine to another: see [`Engine::release`].
+#[derive(Debug)]
+pub struct Moving(Box<Stream>);
+
 impl Engine {
     /// `seed` makes SSRCs, first sequence numbers and timestamps; two engines must not share it.
     pub fn new(seed: u64) -> Engine {
@@ -138,6 +142,22 @@ impl Engine {
         }
     }
 
+    /// Takes a stream out, with all that is known of it, to be put into another engine. Whom it heard and who heard it
+    /// are left behind; what is played to it goes along.
+    pub fn release(&mut self, stream: StreamId) -> Option<Moving> {
+        let key = self.keys.remove(&stream)?;
+        self.part(key);
+        self.streams.try_remove(key).map(Box::new).map(Moving)
+    }
+
+    /// Takes in a stream that another engine released.
+    pub fn adopt(&mut self, Moving(stream): Moving) {
+        let id = stream.id;
+        let key = self.streams.insert(*stream);
+        self.keys.insert(id, key);
+        self.make_room();
+    }
+
     /// The next event; drain until `None`.
     pub fn poll(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -196,6 +216,10 @@ impl Engine {
         let seed = [(); 4].map(|()| self.random());
         let key = self.streams.insert(Stream::new(now, id, settings, seed));
         self.keys.insert(id, key);
+        self.make_room();
+    }
+
+    fn make_room(&mut self) {
         let room = (self.streams.len() * QUEUE_PER_STREAM).max(QUEUE_LEAST);
         self.events.reserve(room.saturating_sub(self.events.len()));
         self.latches

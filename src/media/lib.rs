@@ -38,6 +38,6 @@ pub use codec::Codec;
 pub use command::{
     Clip, Command, Kind, NtpTime, PlayId, Settings, Source, StreamId, Tone, Transmit,
 };
-pub use engine::Engine;
+pub use engine::{Engine, Moving};
 pub use event::{Event, StreamStats};
 pub use sdp::{Direction, Dtmf, LocalMedia, Negotiated, SdpError};

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use media::{Command, Event, StreamId};
+
+use super::passage::{Entrance, Exit};
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
 /// Orders that fit without any lock between the two threads.
@@ -19,20 +21,14 @@ const RING: usize = 4096;
 const SPILL: usize = 1 << 18;
 
 /// What a worker is asked to do.
-#[derive(Debug)]
 pub(super) enum Order {
     Engine(Command),
     /// Tell this event in the order of the worker's own.
     Tell(Event),
-}
-
-impl Order {
-    pub(super) fn stream(&self) -> StreamId {
-        match self {
-            Order::Engine(command) => command.stream(),
-            Order::Tell(event) => event.stream(),
-        }
-    }
+    /// The stream goes to another worker.
+    Leave(StreamId, Exit),
+    /// A stream comes from another worker. What is ordered after this waits for it.
+    Arrive(Entrance),
 }
 
 /// Shared by both ends.
@@ -195,6 +191,13 @@ mod tests {
         })
     }
 
+    fn number(order: Option<Order>) -> Option<u64> {
+        match order? {
+            Order::Engine(command) => Some(command.stream().0),
+            Order::Tell(_) | Order::Leave(..) | Order::Arrive(_) => None,
+        }
+    }
+
     #[test]
     fn orders_keep_their_order_beyond_the_ring() {
         let (lane, mut orders) = lane().unwrap();
@@ -202,16 +205,16 @@ mod tests {
         for number in 0..total {
             lane.push(digit(number));
         }
-        for number in 0..10 {
-            assert_eq!(orders.take().unwrap().stream(), StreamId(number));
+        for expected in 0..10 {
+            assert_eq!(number(orders.take()), Some(expected));
         }
         lane.push(digit(total));
-        for number in 10..=total {
-            assert_eq!(orders.take().unwrap().stream(), StreamId(number));
+        for expected in 10..=total {
+            assert_eq!(number(orders.take()), Some(expected));
         }
         assert!(orders.take().is_none());
         lane.push(digit(7));
-        assert_eq!(orders.take().unwrap().stream(), StreamId(7));
+        assert_eq!(number(orders.take()), Some(7));
         assert!(!orders.is_over());
         drop(lane);
         assert!(orders.is_over());

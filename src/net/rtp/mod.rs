@@ -4,6 +4,7 @@
 
 mod lane;
 mod outlet;
+mod passage;
 mod priority;
 mod sockets;
 mod worker;
@@ -33,9 +34,10 @@ struct Desk {
     loader: Loader,
 }
 
-/// What has to be known of a stream to give it a prompt.
-#[derive(Default)]
+/// What has to be known of a stream to find it and to give it a prompt.
 struct Known {
+    /// Its worker.
+    lane: usize,
     codec: Option<Codec>,
     waiting: Option<Waiting>,
 }
@@ -101,7 +103,12 @@ impl Desk {
         let stream = command.stream();
         match &command {
             Command::Open { .. } => {
-                streams.insert(stream, Known::default());
+                let known = Known {
+                    lane: self.first_lane(stream),
+                    codec: None,
+                    waiting: None,
+                };
+                streams.insert(stream, known);
             }
             Command::Negotiated { negotiated, .. } => {
                 if let Some(known) = streams.get_mut(&stream) {
@@ -109,6 +116,7 @@ impl Desk {
                     self.load(stream, known);
                 }
             }
+            Command::Join { a, b } => self.bring_together(&mut streams, *a, *b),
             Command::Play {
                 play,
                 source,
@@ -118,7 +126,7 @@ impl Desk {
                 self.forget(&mut streams, stream);
                 if let (Source::Prompt(name), Some(known)) = (source, streams.get_mut(&stream)) {
                     // What plays now ends now, though the file may take a moment.
-                    self.pass(Order::Engine(Command::StopPlay { stream }));
+                    self.pass(known.lane, Order::Engine(Command::StopPlay { stream }));
                     known.waiting = Some(Waiting {
                         play: *play,
                         name: name.as_str().into(),
@@ -130,29 +138,52 @@ impl Desk {
             Command::StopPlay { .. } => self.forget(&mut streams, stream),
             Command::Close { .. } => {
                 self.forget(&mut streams, stream);
+                let lane = self.lane_of(&streams, stream);
                 streams.remove(&stream);
+                return self.pass(lane, Order::Engine(command));
             }
-            Command::Join { .. } | Command::Part { .. } | Command::Echo { .. } => {}
+            Command::Part { .. } | Command::Echo { .. } => {}
         }
-        self.pass(Order::Engine(command));
+        self.pass(self.lane_of(&streams, stream), Order::Engine(command));
+    }
+
+    /// The worker of a stream that is opened: that of the others of its call.
+    fn first_lane(&self, stream: StreamId) -> usize {
+        usize::try_from(stream.call() % self.lanes.len() as u64).unwrap_or_default()
+    }
+
+    fn lane_of(&self, streams: &HashMap<StreamId, Known>, stream: StreamId) -> usize {
+        let known = streams.get(&stream).map(|known| known.lane);
+        known.unwrap_or_else(|| self.first_lane(stream))
+    }
+
+    /// Streams of two calls may meet: `b` goes to the worker of `a`.
+    fn bring_together(&self, streams: &mut HashMap<StreamId, Known>, a: StreamId, b: StreamId) {
+        let lane = self.lane_of(streams, a);
+        if let Some(known) = streams.get_mut(&b).filter(|known| known.lane != lane) {
+            let (exit, entrance) = passage::passage();
+            self.pass(known.lane, Order::Leave(b, exit));
+            self.pass(lane, Order::Arrive(entrance));
+            known.lane = lane;
+        }
     }
 
     /// Ends a prompt that has not begun.
     fn forget(&self, streams: &mut HashMap<StreamId, Known>, stream: StreamId) {
-        if let Some(waiting) = streams
-            .get_mut(&stream)
-            .and_then(|known| known.waiting.take())
+        if let Some(known) = streams.get_mut(&stream)
+            && let Some(waiting) = known.waiting.take()
         {
-            self.end(stream, waiting.play);
+            self.end(known.lane, stream, waiting.play);
         }
     }
 
-    fn end(&self, stream: StreamId, play: PlayId) {
-        self.pass(Order::Tell(Event::PlayEnded {
+    fn end(&self, lane: usize, stream: StreamId, play: PlayId) {
+        let ended = Event::PlayEnded {
             stream,
             play,
             finished: false,
-        }));
+        };
+        self.pass(lane, Order::Tell(ended));
     }
 
     /// Asks for the waiting prompt, if any, in the codec of the stream, if there is one yet.
@@ -168,7 +199,7 @@ impl Desk {
         };
         if !self.loader.ask(job) {
             tracing::warn!(name = %waiting.name, "too many prompts wait to be loaded: one is left out");
-            self.end(stream, waiting.play);
+            self.end(known.lane, stream, waiting.play);
             known.waiting = None;
         }
     }
@@ -186,13 +217,16 @@ impl Desk {
             return;
         };
         match clip {
-            Some(clip) => self.pass(Order::Engine(Command::Play {
-                stream: job.stream,
-                play: waiting.play,
-                source: Source::Clip(clip),
-                repeat: waiting.repeat,
-            })),
-            None => self.end(job.stream, waiting.play),
+            Some(clip) => {
+                let play = Command::Play {
+                    stream: job.stream,
+                    play: waiting.play,
+                    source: Source::Clip(clip),
+                    repeat: waiting.repeat,
+                };
+                self.pass(known.lane, Order::Engine(play));
+            }
+            None => self.end(known.lane, job.stream, waiting.play),
         }
         self.ring();
     }
@@ -203,9 +237,7 @@ impl Desk {
         }
     }
 
-    fn pass(&self, order: Order) {
-        let count = self.lanes.len() as u64;
-        let lane = usize::try_from(order.stream().call() % count).unwrap_or_default();
+    fn pass(&self, lane: usize, order: Order) {
         if let Some(lane) = self.lanes.get(lane) {
             lane.push(order);
         }

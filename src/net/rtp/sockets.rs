@@ -40,7 +40,8 @@ struct Port {
     connected: Option<SocketAddr>,
 }
 
-struct Pair {
+/// The sockets of one stream.
+pub(super) struct Pair {
     stream: StreamId,
     rtp: Port,
     rtcp: Port,
@@ -54,6 +55,12 @@ pub(super) struct Sockets {
     free: Vec<usize>,
     places: HashMap<StreamId, usize>,
     ready: Vec<libc::epoll_event>,
+}
+
+impl Pair {
+    pub(super) fn stream(&self) -> StreamId {
+        self.stream
+    }
 }
 
 impl Sockets {
@@ -164,31 +171,47 @@ impl Sockets {
             .ok_or(io::ErrorKind::InvalidInput)?;
         let rtp = bind(local)?;
         let rtcp = bind(SocketAddr::new(local.ip(), above))?;
+        let port = |socket| Port {
+            socket,
+            connected: None,
+        };
+        self.put(Pair {
+            stream,
+            rtp: port(rtp),
+            rtcp: port(rtcp),
+        })
+    }
+
+    /// Takes in the sockets of a stream, as [`take`](Sockets::take) gave them out elsewhere.
+    pub(super) fn put(&mut self, pair: Pair) -> io::Result<()> {
         let place = self.free.pop().unwrap_or_else(|| {
             self.pairs.push(None);
             self.pairs.len() - 1
         });
         let key = (place as u64) << 1;
         let watched = self
-            .watch(rtp.as_raw_fd(), key)
-            .and_then(|()| self.watch(rtcp.as_raw_fd(), key | 1));
+            .watch(pair.rtp.socket.as_raw_fd(), key)
+            .and_then(|()| self.watch(pair.rtcp.socket.as_raw_fd(), key | 1));
         if let Err(error) = watched {
             self.free.push(place);
             return Err(error);
         }
-        let port = |socket| Port {
-            socket,
-            connected: None,
-        };
+        self.places.insert(pair.stream, place);
         if let Some(empty) = self.pairs.get_mut(place) {
-            *empty = Some(Pair {
-                stream,
-                rtp: port(rtp),
-                rtcp: port(rtcp),
-            });
+            *empty = Some(pair);
         }
-        self.places.insert(stream, place);
         Ok(())
+    }
+
+    /// Gives the sockets of a stream away, open as they are.
+    pub(super) fn take(&mut self, stream: StreamId) -> Option<Pair> {
+        let place = self.places.remove(&stream)?;
+        self.free.push(place);
+        let pair = self.pairs.get_mut(place)?.take()?;
+        for port in [&pair.rtp, &pair.rtcp] {
+            self.ignore(port.socket.as_raw_fd());
+        }
+        Some(pair)
     }
 
     /// Closes both sockets, which also takes them out of epoll.
@@ -235,6 +258,18 @@ impl Sockets {
             Kind::Rtp => &mut pair.rtp,
             Kind::Rtcp => &mut pair.rtcp,
         })
+    }
+
+    fn ignore(&self, fd: RawFd) {
+        // SAFETY: no event is read for a removal. What is not watched need not be removed: no result matters.
+        unsafe {
+            libc::epoll_ctl(
+                self.epoll.as_raw_fd(),
+                libc::EPOLL_CTL_DEL,
+                fd,
+                ptr::null_mut(),
+            );
+        }
     }
 
     fn watch(&self, fd: RawFd, key: u64) -> io::Result<()> {

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::lane::{Order, Orders};
 use super::outlet::Outlet;
+use super::passage::{Entrance, Exit};
 use super::priority;
 use super::sockets::{Ready, Sockets};
 
@@ -27,6 +28,8 @@ pub(super) struct Worker {
     outlet: Outlet,
     buffer: Box<[u8; PACKET]>,
     ticking: bool,
+    /// A stream that comes from another worker; later orders wait for it.
+    arriving: Option<Entrance>,
 }
 
 impl Worker {
@@ -39,6 +42,7 @@ impl Worker {
             outlet: Outlet::new(events),
             buffer: Box::new([0; PACKET]),
             ticking: false,
+            arriving: None,
         };
         thread::Builder::new()
             .name(format!("media-{number}"))
@@ -71,7 +75,7 @@ impl Worker {
                 None => {}
             }
         }
-        if bell {
+        if bell || self.arriving.is_some() {
             self.obey(now, wall);
         }
         if slot {
@@ -79,8 +83,9 @@ impl Worker {
             self.engine.tick(now, wall, &mut self.sockets);
         }
         self.tell();
-        // The timer also runs while events wait for room in the switch's queue.
-        let wanted = !self.outlet.flush() || !self.sockets.is_empty();
+        // The timer also runs while events wait for room in the switch's queue, and while a stream is on its way here.
+        let waiting = self.arriving.is_some();
+        let wanted = !self.outlet.flush() || !self.sockets.is_empty() || waiting;
         if wanted != self.ticking {
             self.sockets.set_timer(wanted.then_some(SLOT));
             self.ticking = wanted;
@@ -113,9 +118,13 @@ impl Worker {
 
     fn obey(&mut self, now: Instant, wall: NtpTime) {
         self.orders.silence();
-        while let Some(order) = self.orders.take() {
+        while self.has_arrived()
+            && let Some(order) = self.orders.take()
+        {
             match order {
                 Order::Engine(command) => self.command(now, wall, command),
+                Order::Leave(stream, exit) => self.leave(stream, exit),
+                Order::Arrive(entrance) => self.arriving = Some(entrance),
                 Order::Tell(event) => {
                     // Events of earlier orders come first.
                     self.tell();
@@ -123,6 +132,36 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Whether no stream is awaited any more.
+    fn has_arrived(&mut self) -> bool {
+        let Some(entrance) = &self.arriving else {
+            return true;
+        };
+        let Ok(laid) = entrance.take() else {
+            return false;
+        };
+        self.arriving = None;
+        if let Some((stream, pair)) = laid {
+            let id = pair.stream();
+            match self.sockets.put(pair) {
+                Ok(()) => self.engine.adopt(stream),
+                Err(error) => {
+                    tracing::warn!(%error, "the sockets of a stream could not be moved");
+                    self.outlet.tell(Event::BindFailed { stream: id });
+                }
+            }
+        }
+        true
+    }
+
+    fn leave(&mut self, stream: StreamId, exit: Exit) {
+        // Its events so far are told before the other worker tells any.
+        self.tell();
+        let moving = self.engine.release(stream);
+        let pair = self.sockets.take(stream);
+        exit.leave(moving.zip(pair));
     }
 
     fn command(&mut self, now: Instant, wall: NtpTime, command: Command) {

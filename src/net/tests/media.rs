@@ -134,6 +134,16 @@ fn say_until_heard(from: &UdpSocket, target: SocketAddr, by: &UdpSocket, sound: 
     panic!("nothing was heard");
 }
 
+/// As [`say_until_heard`], past what was still on its way.
+fn say_until_new(from: &UdpSocket, target: SocketAddr, by: &UdpSocket, sound: u8) -> Vec<u8> {
+    loop {
+        let heard = say_until_heard(from, target, by, sound);
+        if heard.first() == Some(&sound) {
+            return heard;
+        }
+    }
+}
+
 #[test]
 fn two_phones_hear_one_another_through_a_worker() {
     let dir = tempfile::tempdir().unwrap();
@@ -153,6 +163,80 @@ fn two_phones_hear_one_another_through_a_worker() {
         // Their ports are free again.
         UdpSocket::bind(at_a).unwrap();
         UdpSocket::bind(at_b).unwrap();
+    }
+}
+
+#[test]
+fn phones_of_two_calls_hear_one_another_whichever_worker_they_were_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut house = House::new(dir.path());
+    let calls = [0x300, 0x400, 0x500, 0x600].map(StreamId);
+    let phones = calls.map(|_| phone("127.0.0.1"));
+    let places = calls.map(|call| house.open(call, "127.0.0.1"));
+    for (call, phone) in calls.iter().zip(&phones) {
+        house.negotiate(*call, Codec::Pcmu, phone.local_addr().unwrap());
+        house.media.command(Command::Echo { stream: *call });
+    }
+    // Each is heard where it is first, so that its sockets are latched when they move.
+    for (place, phone) in places.iter().zip(&phones) {
+        assert_eq!(say_until_heard(phone, *place, phone, 3), [3; 160]);
+    }
+    let mut sound = 10;
+    for (one, other) in [(0, 1), (2, 3), (1, 2), (3, 0), (0, 2), (1, 3)] {
+        let (a, b) = (calls[one], calls[other]);
+        house.media.command(Command::Join { a, b });
+        for (from, to) in [(one, other), (other, one)] {
+            sound += 1;
+            let told = say_until_new(&phones[from], places[from], &phones[to], sound);
+            assert_eq!(told, [sound; 160]);
+        }
+    }
+    for (call, phone) in calls.iter().zip(&phones) {
+        let stats = house.close(*call);
+        assert_eq!(stats.remote, Some(phone.local_addr().unwrap()));
+        assert!(stats.packets_in > 3, "{stats:?}");
+    }
+    for place in places {
+        UdpSocket::bind(place).unwrap();
+    }
+}
+
+#[test]
+fn what_is_played_goes_along_and_a_stream_without_sockets_keeps_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    write_prompt(&dir.path().join("hello.wav"));
+    let mut house = House::new(dir.path());
+    let (one, other) = (StreamId(0x300), StreamId(0x400));
+    let alice = phone("127.0.0.1");
+    house.open(one, "127.0.0.1");
+    house.open(other, "127.0.0.1");
+    house.negotiate(other, Codec::Pcma, alice.local_addr().unwrap());
+    house.play(other, 1, "hello");
+    house.media.command(Command::Join { a: one, b: other });
+    let ended = |stream, play| Event::PlayEnded {
+        stream,
+        play: PlayId(play),
+        finished: true,
+    };
+    assert_eq!(house.event(), ended(other, 1));
+    let local = free_pair("127.0.0.1");
+    let _taken = UdpSocket::bind(SocketAddr::new(local.ip(), local.port() + 1)).unwrap();
+    let settings = Settings::default();
+    let broken = StreamId(0x600);
+    house.media.command(Command::Open {
+        stream: broken,
+        local,
+        settings,
+    });
+    assert_eq!(house.event(), Event::BindFailed { stream: broken });
+    house.media.command(Command::Join {
+        a: other,
+        b: broken,
+    });
+    house.play(other, 2, "hello");
+    assert_eq!(house.event(), ended(other, 2));
+    for stream in [one, other, broken] {
+        house.close(stream);
     }
 }
 
