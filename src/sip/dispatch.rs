@@ -43,6 +43,23 @@ impl Endpoint {
         self.dialogs.with(&mut self.layer, dialog, act);
     }
 
+    /// What came inside a dialog is answered as the dialog (RFC 3261 §12.2.2), while there is one.
+    pub(crate) fn answer_request(
+        &mut self,
+        id: TransactionId,
+        status: u16,
+        headers: &[(&str, String)],
+    ) {
+        match self.layer.owner(id) {
+            Some(Owner::Dialog(dialog)) if self.dialogs.get(dialog).is_some() => {
+                self.dialogs.with(&mut self.layer, dialog, |dialog, layer| {
+                    dialog.respond(layer, id, status, headers)
+                });
+            }
+            _ => self.layer.respond(id, status, headers),
+        }
+    }
+
     pub(crate) fn start_call(&mut self, invite: Invite) -> DialogId {
         let full = self.is_full(true);
         let dialog = Dialog::calling(&mut self.layer, invite);

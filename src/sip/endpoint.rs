@@ -107,6 +107,28 @@ pub struct OutRequest {
     pub credentials: Option<Login>,
 }
 
+/// A request inside a dialog: INFO, MESSAGE, NOTIFY, REFER.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    pub method: String,
+    /// Beyond what makes it a request of the dialog.
+    pub headers: Vec<(String, String)>,
+    /// Content type and bytes.
+    pub body: Option<(String, Vec<u8>)>,
+}
+
+/// How a dialog is called on the wire, seen from here (RFC 3261 §12).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialogNames {
+    pub call_id: String,
+    pub local_tag: String,
+    /// None as long as nobody answered our INVITE; with several early dialogs the one heard last.
+    pub remote_tag: Option<String>,
+    pub we_called: bool,
+    /// Where requests to the peer go, a URI.
+    pub remote_target: String,
+}
+
 /// What the endpoint wants done.
 #[derive(Debug, Clone)]
 pub enum Output {
@@ -141,7 +163,7 @@ pub enum SipEvent {
     },
     /// Our 2xx was never acknowledged; a BYE was sent.
     Lost { dialog: DialogId },
-    /// A provisional answer 101 to 199, at times repeated; its body may be SDP.
+    /// A provisional answer 101 to 199, at times repeated; its body may be SDP, its To tag says which fork it is.
     Ringing {
         dialog: DialogId,
         status: u16,
@@ -162,6 +184,18 @@ pub enum SipEvent {
     Reanswered {
         dialog: DialogId,
         result: Result<Bytes, u16>,
+    },
+    /// REFER, MESSAGE, SUBSCRIBE or NOTIFY inside the dialog: `respond` to it.
+    Inside {
+        dialog: DialogId,
+        transaction: TransactionId,
+        request: Message,
+    },
+    /// The final answer to `ask`: the peer's, or 408 for none and 503 for a dead flow. None comes after `Ended`.
+    Told {
+        dialog: DialogId,
+        transaction: TransactionId,
+        status: u16,
     },
     /// INFO inside the dialog, already answered 200.
     Info { dialog: DialogId, request: Message },
@@ -273,13 +307,34 @@ impl Endpoint {
     }
 
     /// Answers an incoming call 101 to 199; with SDP it is early media.
-    pub fn ring(&mut self, now: Instant, dialog: DialogId, status: u16, sdp: Option<&[u8]>) {
-        self.with(now, dialog, |dialog, layer| dialog.ring(layer, status, sdp));
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the three parts of a response, as `answer` and `refuse` take two of them"
+    )]
+    pub fn ring(
+        &mut self,
+        now: Instant,
+        dialog: DialogId,
+        status: u16,
+        sdp: Option<&[u8]>,
+        headers: &[(&str, String)],
+    ) {
+        self.with(now, dialog, |dialog, layer| {
+            dialog.ring(layer, status, sdp.unwrap_or_default(), headers)
+        });
     }
 
     /// Answers an incoming call 200.
-    pub fn answer(&mut self, now: Instant, dialog: DialogId, sdp: &[u8]) {
-        self.with(now, dialog, |dialog, layer| dialog.answer(layer, sdp));
+    pub fn answer(
+        &mut self,
+        now: Instant,
+        dialog: DialogId,
+        sdp: &[u8],
+        headers: &[(&str, String)],
+    ) {
+        self.with(now, dialog, |dialog, layer| {
+            dialog.answer(layer, sdp, headers)
+        });
     }
 
     /// Refuses an incoming call; a status outside 300 to 699 becomes 500.
@@ -295,7 +350,7 @@ impl Endpoint {
         });
     }
 
-    /// Answers a request outside dialogs. Only the first final answer counts.
+    /// Answers a `Request` or what came `Inside` a dialog. Only the first final answer counts.
     pub fn respond(
         &mut self,
         now: Instant,
@@ -304,7 +359,7 @@ impl Endpoint {
         headers: &[(&str, String)],
     ) {
         self.layer.wheel.touch(now);
-        self.layer.respond(transaction, status, headers);
+        self.answer_request(transaction, status, headers);
     }
 
     /// Ends a call in any state: cancels ours, refuses theirs with 480, hangs up what is answered.
@@ -327,8 +382,43 @@ impl Endpoint {
     }
 
     /// Offers `sdp` anew; ends in one `Reanswered`. Glare is retried inside (RFC 3261 §14.1).
-    pub fn reinvite(&mut self, now: Instant, dialog: DialogId, sdp: &[u8]) {
-        self.with(now, dialog, |dialog, layer| dialog.reinvite(layer, sdp));
+    pub fn reinvite(
+        &mut self,
+        now: Instant,
+        dialog: DialogId,
+        sdp: &[u8],
+        headers: &[(&str, String)],
+    ) {
+        self.with(now, dialog, |dialog, layer| {
+            dialog.reinvite(layer, sdp, headers)
+        });
+    }
+
+    /// Sends a request inside a dialog that rings here or stands; its one final answer is `Told`. None: the dialog is not
+    /// that far or over, or too many of its requests wait for an answer.
+    pub fn ask(&mut self, now: Instant, dialog: DialogId, ask: Ask) -> Option<TransactionId> {
+        self.layer.wheel.touch(now);
+        self.dialogs
+            .with(&mut self.layer, dialog, |dialog, layer| {
+                dialog.ask(layer, ask)
+            })
+            .flatten()
+    }
+
+    /// The live dialog of these names, an early one included (what Replaces asks for: RFC 3891 §3).
+    pub fn dialog_named(
+        &self,
+        call_id: &str,
+        local_tag: &str,
+        remote_tag: &str,
+    ) -> Option<DialogId> {
+        self.dialogs
+            .named(&self.layer, call_id, local_tag, remote_tag)
+    }
+
+    /// How a live dialog is called on the wire.
+    pub fn names(&self, dialog: DialogId) -> Option<DialogNames> {
+        self.dialogs.get(dialog).map(crate::dialog::Dialog::names)
     }
 
     /// Asks the peer of an answered call for a sign of life; whatever it answers is told as `Probed`.

@@ -30,7 +30,8 @@ mod timers;
 mod transaction;
 
 pub use endpoint::{
-    Config, DialogId, Endpoint, Invite, Login, OutRequest, Output, SipEvent, TransactionId,
+    Ask, Config, DialogId, DialogNames, Endpoint, Invite, Login, OutRequest, Output, SipEvent,
+    TransactionId,
 };
 pub use flow::{Flow, Transport};
 pub use message::{

@@ -62,13 +62,13 @@ pub(crate) fn method_outside(request: &Message) -> Result<(), Rejection> {
         | Method::Options
         | Method::Message
         | Method::Subscribe
+        | Method::Notify
+        | Method::Refer
         | Method::Publish => Ok(()),
         // These live in dialogs only.
         Method::Bye | Method::Info | Method::Update | Method::Prack => Err(Rejection::new(481)),
         Method::Other(_) => Err(Rejection::with(501, "Allow", ALLOW)),
-        Method::Ack | Method::Cancel | Method::Notify | Method::Refer => {
-            Err(Rejection::with(405, "Allow", ALLOW))
-        }
+        Method::Ack | Method::Cancel => Err(Rejection::with(405, "Allow", ALLOW)),
     }
 }
 

@@ -115,7 +115,11 @@ impl Switch {
             SipEvent::Ended { dialog } => {
                 self.office.dialogs.remove(&dialog);
             }
-            SipEvent::Reanswered { .. } | SipEvent::Info { .. } => {}
+            SipEvent::Inside { transaction, .. } => {
+                let office = &mut self.office;
+                office.sip.respond(office.now, transaction, 405, &[]);
+            }
+            SipEvent::Reanswered { .. } | SipEvent::Told { .. } | SipEvent::Info { .. } => {}
             SipEvent::Cancelled { .. }
             | SipEvent::Ringing { .. }
             | SipEvent::Answered { .. }
@@ -186,6 +190,8 @@ impl Switch {
             | SipEvent::Response { .. }
             | SipEvent::Ended { .. }
             | SipEvent::Reanswered { .. }
+            | SipEvent::Inside { .. }
+            | SipEvent::Told { .. }
             | SipEvent::Info { .. } => {}
         }
     }

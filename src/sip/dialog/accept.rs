@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Alarm, Dialog, Phase, Role, modify::Ours, tag_of};
+use super::{Alarm, Dialog, Phase, Role, modify::Ours, tag_of, with_headers};
 use crate::endpoint::{DialogId, SipEvent, TransactionId};
 use crate::flow::Flow;
-use crate::message::{Builder, HeaderId, Message, Uri};
+use crate::message::{Builder, HeaderId, Message, ParseError, Uri};
 use crate::timers::TimerId;
 use crate::transaction::{self, Layer};
 
@@ -76,6 +76,7 @@ impl Dialog {
             ours: Ours::Idle,
             theirs: None,
             probe: None,
+            errands: Vec::new(),
             keys: Vec::new(),
             registered: 0,
             stale: Vec::new(),
@@ -89,7 +90,13 @@ impl Dialog {
         self.reply_plain(layer, invite, 100);
     }
 
-    pub(crate) fn ring(&mut self, layer: &mut Layer, status: u16, sdp: Option<&[u8]>) {
+    pub(crate) fn ring(
+        &mut self,
+        layer: &mut Layer,
+        status: u16,
+        sdp: &[u8],
+        headers: &[(&str, String)],
+    ) {
         let Phase::Incoming { invite } = self.phase else {
             return;
         };
@@ -98,14 +105,13 @@ impl Dialog {
         } else {
             180
         };
-        if let Some(Ok(bytes)) = self.build_session(layer, invite, status, sdp.unwrap_or_default())
-        {
+        if let Some(Ok(bytes)) = self.build_session(layer, invite, status, (sdp, headers)) {
             layer.reply(invite, status, bytes);
             self.watch_ringing(layer);
         }
     }
 
-    pub(crate) fn answer(&mut self, layer: &mut Layer, sdp: &[u8]) {
+    pub(crate) fn answer(&mut self, layer: &mut Layer, sdp: &[u8], headers: &[(&str, String)]) {
         let Phase::Incoming { invite } = self.phase else {
             return;
         };
@@ -113,7 +119,7 @@ impl Dialog {
             return;
         };
         let number = request.cseq().map_or(0, |(number, _)| number);
-        match self.build_session(layer, invite, 200, sdp) {
+        match self.build_session(layer, invite, 200, (sdp, headers)) {
             Some(Ok(bytes)) => {
                 if let Some(timer) = self.ringing.take() {
                     layer.wheel.cancel(timer);
@@ -138,13 +144,8 @@ impl Dialog {
         let Some((request, _)) = layer.request(invite) else {
             return self.end(layer);
         };
-        let plain = self.response(layer, request, status);
-        let mut full = plain.clone();
-        for (name, value) in headers {
-            full = full.header(name, value);
-        }
         // A header that cannot be written must not leave the caller unanswered.
-        if let Ok(bytes) = full.build().or_else(|_| plain.build()) {
+        if let Ok(bytes) = with_headers(self.response(layer, request, status), headers) {
             layer.reply(invite, status, bytes);
         }
         self.end(layer);
@@ -250,11 +251,12 @@ impl Dialog {
         layer: &Layer,
         invite: TransactionId,
         status: u16,
-        sdp: &[u8],
-    ) -> Option<Result<Bytes, crate::message::ParseError>> {
+        what: (&[u8], &[(&str, String)]),
+    ) -> Option<Result<Bytes, ParseError>> {
+        let (sdp, headers) = what;
         let (request, _) = layer.request(invite)?;
         let builder = self.session_response(layer, request, status, sdp);
-        Some(echo_routes(builder, request).build())
+        Some(with_headers(echo_routes(builder, request), headers))
     }
 }
 

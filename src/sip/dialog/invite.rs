@@ -52,6 +52,7 @@ impl Dialog {
             ours: Ours::Idle,
             theirs: None,
             probe: None,
+            errands: Vec::new(),
             keys: Vec::new(),
             registered: 0,
             stale: Vec::new(),

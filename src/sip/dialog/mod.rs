@@ -1,27 +1,32 @@
 //! Dialogs: two parties in step, from the INVITE to the BYE. RFC 3261 §12 to §15.
 //!
 //! One [`Dialog`] is one leg of a call. Who does what: `invite.rs` calls (UAC), `accept.rs` is called (UAS), `modify.rs`
-//! changes a session that stands, `probe.rs` asks whether it does, `bye.rs` ends it, `cancel.rs` ends it before it stood. This file has what they share:
+//! changes a session that stands, `probe.rs` asks whether it does, `errand.rs` carries what only passes through the dialog, `bye.rs` ends it,
+//! `cancel.rs` ends it before it stood. This file has what they share:
 //! the state, how a request inside the dialog is written and read, and the table that makes one `Ended` of every end.
 //! Not here: repeats and timeouts of single requests (`transaction/`), what a call is (`switch`).
 
 mod accept;
 mod bye;
 mod cancel;
+mod errand;
 mod invite;
 mod modify;
 mod probe;
 mod table;
 
-use crate::endpoint::{ALLOW, DialogId, Login, SipEvent, TransactionId};
+use bytes::Bytes;
+
+use crate::endpoint::{ALLOW, DialogId, DialogNames, Login, SipEvent, TransactionId};
 use crate::flow::Flow;
-use crate::message::{Builder, HeaderId, Message, Method, NameAddr};
+use crate::message::{Builder, HeaderId, Message, Method, NameAddr, ParseError};
 use crate::secret::{Key, Secret};
 use crate::timers::TimerId;
 use crate::transaction::{self, Auth, Draft, Layer, Notice, Owner};
 
 use accept::{Purpose, Unacked};
 use bye::Closing;
+use errand::Errand;
 use invite::Calling;
 pub(crate) use invite::release_fork;
 use modify::{Ours, Theirs};
@@ -85,6 +90,8 @@ pub(crate) struct Dialog {
     theirs: Option<Theirs>,
     /// Our OPTIONS on its way.
     probe: Option<TransactionId>,
+    /// Requests of ours that change nothing.
+    errands: Vec<Errand>,
     /// Where the table finds this dialog; the first `registered` are in it already.
     keys: Vec<Key>,
     registered: usize,
@@ -127,6 +134,9 @@ impl Dialog {
                 });
             }
             Method::Options => self.agree(layer, request),
+            Method::Refer | Method::Message | Method::Subscribe | Method::Notify => {
+                self.inside(layer, request);
+            }
             Method::Other(_) => layer.reject(request, flow, 501, &[]),
             _ => layer.reject(request, flow, 405, &[("Allow", ALLOW.to_owned())]),
         }
@@ -147,6 +157,8 @@ impl Dialog {
             self.offer_answered(layer, notice);
         } else if self.probe == Some(transaction) {
             self.probed(layer, &notice);
+        } else if self.is_errand(transaction) {
+            self.errand_answered(layer, notice);
         } else {
             return Some(notice);
         }
@@ -181,6 +193,7 @@ impl Dialog {
         }
         self.withdraw(layer);
         self.forget_probe(layer);
+        self.forget_errands(layer);
     }
 
     /// 200 through a transaction, so that a repeat is not told twice.
@@ -261,12 +274,36 @@ impl Dialog {
         }
     }
 
+    /// How this dialog is called on the wire.
+    pub(crate) fn names(&self) -> DialogNames {
+        let remote = NameAddr::parse(&self.remote).ok();
+        DialogNames {
+            call_id: self.call_id.clone(),
+            local_tag: self.local_tag.clone(),
+            remote_tag: remote.and_then(|remote| remote.tag().map(str::to_owned)),
+            we_called: self.role == Role::Caller,
+            remote_target: self.target.clone(),
+        }
+    }
+
     fn add_key(&mut self, layer: &Layer, remote_tag: &str) {
         let key = key(&layer.secret, &self.call_id, &self.local_tag, remote_tag);
         if !self.keys.contains(&key) {
             self.keys.push(key);
         }
     }
+}
+
+/// The bytes of a response with `headers`; without them when they cannot be written.
+fn with_headers(plain: Builder, headers: &[(&str, String)]) -> Result<Bytes, ParseError> {
+    if headers.is_empty() {
+        return plain.build();
+    }
+    let mut full = plain.clone();
+    for (name, value) in headers {
+        full = full.header(name, value);
+    }
+    full.build().or_else(|_| plain.build())
 }
 
 /// Headers that answer a challenge.

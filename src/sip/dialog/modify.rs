@@ -16,6 +16,7 @@ const MAX_GLARES: u8 = 5;
 /// An offer of ours.
 pub(super) struct Offer {
     sdp: Vec<u8>,
+    headers: Vec<(String, String)>,
     auth: Auth,
     glares: u8,
 }
@@ -122,7 +123,7 @@ impl Dialog {
         }
     }
 
-    pub(crate) fn reinvite(&mut self, layer: &mut Layer, sdp: &[u8]) {
+    pub(crate) fn reinvite(&mut self, layer: &mut Layer, sdp: &[u8], headers: &[(&str, String)]) {
         if !matches!(self.phase, Phase::Up) {
             return self.reanswered(layer, Err(481));
         }
@@ -131,6 +132,7 @@ impl Dialog {
         }
         let offer = Box::new(Offer {
             sdp: sdp.to_vec(),
+            headers: owned(headers),
             auth: Auth::new(self.login.clone()),
             glares: 0,
         });
@@ -167,7 +169,8 @@ impl Dialog {
         let mut draft = self
             .draft(layer, "INVITE", number)
             .header("Contact", self.contact(layer))
-            .header("Allow", ALLOW);
+            .header("Allow", ALLOW)
+            .headers(&offer.headers);
         draft = with_answers(draft, &offer.auth);
         if !offer.sdp.is_empty() {
             draft = draft.body("application/sdp", &offer.sdp);
@@ -248,4 +251,9 @@ impl Dialog {
             self.reply_plain(layer, transaction, 487);
         }
     }
+}
+
+fn owned(headers: &[(&str, String)]) -> Vec<(String, String)> {
+    let owned = |(name, value): &(&str, String)| ((*name).to_owned(), value.clone());
+    headers.iter().map(owned).collect()
 }

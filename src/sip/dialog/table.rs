@@ -46,6 +46,17 @@ impl Dialogs {
         self.by_key.get(&key).copied()
     }
 
+    pub(crate) fn named(
+        &self,
+        layer: &Layer,
+        call_id: &str,
+        local_tag: &str,
+        remote_tag: &str,
+    ) -> Option<DialogId> {
+        let key = key(&layer.secret, call_id, local_tag, remote_tag);
+        self.by_key.get(&key).copied()
+    }
+
     /// Lets something happen to a dialog; afterwards the table knows its new tags, or that it ended.
     pub(crate) fn with<T>(
         &mut self,

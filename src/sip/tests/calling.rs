@@ -343,7 +343,7 @@ fn offers_meet_and_neither_is_lost() {
     w.answers(&invite, 200, "b1");
     w.lines();
     w.told();
-    w.endpoint.reinvite(w.now, dialog, SDP.as_bytes());
+    w.endpoint.reinvite(w.now, dialog, SDP.as_bytes(), &[]);
     w.drain();
     let ours = w.take_sent().pop().unwrap();
     let far = |method: &str, branch: &str, cseq: u32| {
@@ -396,7 +396,7 @@ fn a_lost_peer_found_by_a_reinvite_is_hung_up() {
     let (dialog, invite) = w.calls(call(Transport::Udp));
     w.answers(&invite, 200, "b1");
     w.lines();
-    w.endpoint.reinvite(w.now, dialog, SDP.as_bytes());
+    w.endpoint.reinvite(w.now, dialog, SDP.as_bytes(), &[]);
     w.drain();
     let ours = w.take_sent().pop().unwrap();
     w.answers(&ours, 481, "");

@@ -158,6 +158,8 @@ impl Net {
             | SipEvent::Refused { dialog, .. }
             | SipEvent::Reoffered { dialog, .. }
             | SipEvent::Reanswered { dialog, .. }
+            | SipEvent::Inside { dialog, .. }
+            | SipEvent::Told { dialog, .. }
             | SipEvent::Info { dialog, .. }
             | SipEvent::Probed { dialog, .. }
             | SipEvent::HungUp { dialog, .. }
@@ -222,13 +224,13 @@ impl Net {
                     _ => {}
                 }
             }
-            Deed::Ring => endpoint.ring(now, dialog, 180, None),
-            Deed::Answer => endpoint.answer(now, dialog, SDP),
+            Deed::Ring => endpoint.ring(now, dialog, 180, None, &[]),
+            Deed::Answer => endpoint.answer(now, dialog, SDP, &[]),
             Deed::Refuse => endpoint.refuse(now, dialog, 486, &[]),
             Deed::Bye => endpoint.bye(now, dialog, None),
             Deed::Cancel => endpoint.cancel(now, dialog, None),
             Deed::Reinvite => {
-                endpoint.reinvite(now, dialog, SDP);
+                endpoint.reinvite(now, dialog, SDP, &[]);
                 self.seen[side].entry(dialog).or_default().offers += 1;
             }
             Deed::Reply { accept: true } => endpoint.accept_reoffer(now, dialog, SDP),

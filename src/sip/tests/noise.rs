@@ -61,12 +61,12 @@ fn react(endpoint: &mut Endpoint, now: Instant, event: &SipEvent, dice: &mut u64
     match roll(dice, 8) {
         0 => endpoint.refuse(now, dialog, 486, &[]),
         1 => endpoint.bye(now, dialog, None),
-        2 => endpoint.reinvite(now, dialog, SDP.as_bytes()),
+        2 => endpoint.reinvite(now, dialog, SDP.as_bytes(), &[]),
         3 => endpoint.accept_reoffer(now, dialog, SDP.as_bytes()),
         4 => endpoint.refuse_reoffer(now, dialog, 488),
-        5 => endpoint.ring(now, dialog, 183, None),
+        5 => endpoint.ring(now, dialog, 183, None, &[]),
         6 => endpoint.cancel(now, dialog, None),
-        _ => endpoint.answer(now, dialog, SDP.as_bytes()),
+        _ => endpoint.answer(now, dialog, SDP.as_bytes(), &[]),
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) fn ring(office: &mut Office, call: &mut Call) {
         return;
     }
     if let Some(dialog) = leg.dialog {
-        office.sip.ring(office.now, dialog, 180, None);
+        office.sip.ring(office.now, dialog, 180, None, &[]);
     }
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn early(
         return Ok(());
     };
     let sdp = subject_sdp(office, call, prefer)?;
-    office.sip.ring(office.now, dialog, 183, Some(&sdp));
+    office.sip.ring(office.now, dialog, 183, Some(&sdp), &[]);
     if let Some(leg) = call.subject() {
         leg.state = LegState::Early;
         leg.open(office);
@@ -52,7 +52,7 @@ pub(crate) fn answer(
         return Ok(());
     };
     let sdp = subject_sdp(office, call, prefer)?;
-    office.sip.answer(office.now, dialog, &sdp);
+    office.sip.answer(office.now, dialog, &sdp, &[]);
     if let Some(leg) = call.subject() {
         leg.state = LegState::Up;
         leg.open(office);

@@ -106,18 +106,18 @@ impl Desk {
         match deed {
             1 => self.dialog = sip.invite(now, invite(which, None)),
             2 => self.transaction = sip.request(now, request(which)),
-            3 => sip.ring(now, dialog, 183, Some(SDP)),
-            4 => sip.answer(now, dialog, SDP),
+            3 => sip.ring(now, dialog, 183, Some(SDP), &[]),
+            4 => sip.answer(now, dialog, SDP, &[]),
             5 => sip.refuse(now, dialog, 486, &[("Reason", "Q.850;cause=17".to_owned())]),
             6 => sip.bye(now, dialog, Some("Q.850;cause=16".to_owned())),
             7 => sip.cancel(now, dialog, None),
-            8 => sip.reinvite(now, dialog, SDP),
+            8 => sip.reinvite(now, dialog, SDP, &[]),
             9 => sip.accept_reoffer(now, dialog, SDP),
             10 => sip.refuse_reoffer(now, dialog, 488),
             11 => sip.respond(now, self.transaction, 200, &[("Expires", "60".to_owned())]),
             12 => sip.flow_failed(now, flow(which)),
             13 => self.dialog = sip.invite(now, invite(which, Some(login()))),
-            14 => sip.ring(now, dialog, 180, None),
+            14 => sip.ring(now, dialog, 180, None, &[]),
             _ => {}
         }
         if matches!(deed, 1 | 13) {
@@ -195,6 +195,8 @@ impl Desk {
             | SipEvent::Refused { dialog, .. }
             | SipEvent::Reoffered { dialog, .. }
             | SipEvent::Reanswered { dialog, .. }
+            | SipEvent::Inside { dialog, .. }
+            | SipEvent::Told { dialog, .. }
             | SipEvent::Info { dialog, .. }
             | SipEvent::Probed { dialog, .. }
             | SipEvent::HungUp { dialog, .. } => {

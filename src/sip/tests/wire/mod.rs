@@ -138,7 +138,7 @@ impl Wire {
     /// The peer calls and is answered; returns the dialog and our tag. Nothing is acknowledged yet.
     pub(crate) fn answered(&mut self) -> (DialogId, String) {
         let dialog = self.incoming();
-        self.endpoint.answer(self.now, dialog, SDP.as_bytes());
+        self.endpoint.answer(self.now, dialog, SDP.as_bytes(), &[]);
         self.drain();
         let ok = self.take_sent().pop().expect("200");
         let tag = ok

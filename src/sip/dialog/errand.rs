@@ -1,0 +1,138 @@
+//! What only passes through a dialog: REFER, MESSAGE, SUBSCRIBE and NOTIFY of the peer, and requests of ours that change
+//! nothing here. RFC 3261 §12.2. What they mean is for who is told (`switch`).
+
+use super::{Dialog, Phase, with_answers, with_headers};
+use crate::endpoint::{ALLOW, Ask, SipEvent, TransactionId};
+use crate::message::Message;
+use crate::transaction::{Auth, Layer, Notice, Owner};
+
+/// Requests of one dialog that may wait for an answer at once.
+const MAX_ERRANDS: usize = 16;
+
+/// A request of ours on its way.
+pub(super) struct Errand {
+    /// What the asker knows it by: the first transaction. A challenge makes another.
+    id: TransactionId,
+    transaction: TransactionId,
+    ask: Box<Ask>,
+    auth: Auth,
+}
+
+impl Dialog {
+    /// A request of the peer that somebody else answers.
+    pub(super) fn inside(&mut self, layer: &mut Layer, request: &Message) {
+        let transaction = layer.open(request, self.flow, Owner::Dialog(self.id));
+        layer.event(SipEvent::Inside {
+            dialog: self.id,
+            transaction,
+            request: request.clone(),
+        });
+    }
+
+    /// Answers what came [`Dialog::inside`].
+    pub(crate) fn respond(
+        &mut self,
+        layer: &mut Layer,
+        transaction: TransactionId,
+        status: u16,
+        headers: &[(&str, String)],
+    ) {
+        let Some((request, _)) = layer.request(transaction) else {
+            return;
+        };
+        let mut builder = self.response(layer, request, status);
+        if (200..300).contains(&status) {
+            // RFC 3261 §12.1.1: what may begin a dialog usage says where its requests go.
+            builder = builder.header("Contact", self.contact(layer));
+        }
+        if status == 405 {
+            builder = builder.header("Allow", ALLOW);
+        }
+        if let Ok(bytes) = with_headers(builder, headers) {
+            layer.reply(transaction, status, bytes);
+        }
+    }
+
+    pub(crate) fn ask(&mut self, layer: &mut Layer, ask: Ask) -> Option<TransactionId> {
+        let stands = matches!(self.phase, Phase::Up | Phase::Incoming { .. });
+        // These have doors of their own.
+        let own = matches!(
+            ask.method.as_str(),
+            "INVITE" | "ACK" | "CANCEL" | "BYE" | "UPDATE" | "PRACK"
+        );
+        if !stands || own || self.errands.len() >= MAX_ERRANDS {
+            return None;
+        }
+        let auth = Auth::new(self.login.clone());
+        let transaction = self.send_errand(layer, &ask, &auth)?;
+        self.errands.push(Errand {
+            id: transaction,
+            transaction,
+            ask: Box::new(ask),
+            auth,
+        });
+        Some(transaction)
+    }
+
+    fn send_errand(&mut self, layer: &mut Layer, ask: &Ask, auth: &Auth) -> Option<TransactionId> {
+        let number = self.next_seq();
+        let mut draft = self
+            .draft(layer, &ask.method, number)
+            .header("Contact", self.contact(layer))
+            .headers(&ask.headers);
+        draft = with_answers(draft, auth);
+        if let Some((content_type, body)) = &ask.body {
+            draft = draft.body(content_type, body);
+        }
+        layer.start(draft, Owner::Dialog(self.id)).ok()
+    }
+
+    pub(super) fn is_errand(&self, transaction: TransactionId) -> bool {
+        let of = |errand: &Errand| errand.transaction == transaction;
+        self.errands.iter().any(of)
+    }
+
+    /// RFC 3261 §12.2.1.2: what 408 and 481 mean for the dialog is for who asked to say.
+    pub(super) fn errand_answered(&mut self, layer: &mut Layer, notice: Notice) {
+        let (transaction, status) = match &notice {
+            Notice::Response {
+                transaction,
+                response,
+                ..
+            } => (*transaction, response.status().unwrap_or(500)),
+            Notice::Failed {
+                transaction,
+                status,
+                ..
+            } => (*transaction, *status),
+        };
+        let of = |errand: &Errand| errand.transaction == transaction;
+        let at = self.errands.iter().position(of);
+        let Some(at) = at.filter(|_| status >= 200) else {
+            return;
+        };
+        let mut errand = self.errands.swap_remove(at);
+        if let Notice::Response { response, .. } = &notice
+            && errand.auth.answer(
+                &mut layer.secret,
+                response,
+                (&errand.ask.method, &self.target),
+            )
+            && let Some(again) = self.send_errand(layer, &errand.ask, &errand.auth)
+        {
+            errand.transaction = again;
+            return self.errands.push(errand);
+        }
+        layer.event(SipEvent::Told {
+            dialog: self.id,
+            transaction: errand.id,
+            status,
+        });
+    }
+
+    pub(super) fn forget_errands(&mut self, layer: &mut Layer) {
+        for errand in self.errands.drain(..) {
+            layer.abandon(errand.transaction);
+        }
+    }
+}
