@@ -352,6 +352,8 @@ mod tests {
             codecs: vec![Codec::Pcma],
             numbers: [("4930".to_owned(), "101".to_owned())].into(),
             match_port: false,
+            trust_identity: false,
+            reliable_provisionals: directory::Reliability::Supported,
         }
     }
 

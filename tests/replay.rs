@@ -56,6 +56,8 @@ fn office() -> Directory {
         codecs: vec![Codec::Pcmu],
         numbers: BTreeMap::from([("4930".into(), "101".into())]),
         match_port: false,
+        trust_identity: false,
+        reliable_provisionals: directory::Reliability::Supported,
     };
     let extension = Extension {
         number: "101".into(),
@@ -67,6 +69,7 @@ fn office() -> Directory {
         codecs: vec![Codec::Pcmu],
         max_contacts: 1,
         allow_weak_password: false,
+        redirects: directory::Redirects::Follow,
     };
     Directory::new(vec![extension], vec![(trunk, Some(PASSWORD.into()))])
 }

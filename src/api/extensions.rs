@@ -146,6 +146,7 @@ fn read(
         codecs: fields.codecs("codecs"),
         max_contacts: fields.number("max_contacts", DEFAULT_MAX_CONTACTS),
         allow_weak_password: fields.flag("allow_weak_password"),
+        redirects: directory::Redirects::default(),
     };
     let mut wrong = Vec::new();
     match password(

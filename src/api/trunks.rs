@@ -162,6 +162,8 @@ fn read(
         codecs: fields.codecs("codecs"),
         numbers: fields.texts("numbers"),
         match_port: fields.flag("match_port"),
+        trust_identity: false,
+        reliable_provisionals: directory::Reliability::default(),
     };
     if path.is_some_and(|path| path != trunk.name) {
         let why = "cannot be changed: it must be the name in the path";

@@ -17,6 +17,17 @@ impl std::fmt::Debug for Ha1 {
     }
 }
 
+/// What becomes of a call that a phone answers with another address (3xx).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Redirects {
+    /// It goes there, with the rights of the phone's extension and no others.
+    #[default]
+    Follow,
+    /// It counts as refused.
+    Refuse,
+}
+
 /// An extension as configured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extension {
@@ -31,6 +42,8 @@ pub struct Extension {
     pub max_contacts: u16,
     /// Whether the administrator insisted on a weak password.
     pub allow_weak_password: bool,
+    #[serde(default)]
+    pub redirects: Redirects,
 }
 
 impl Extension {
@@ -103,6 +116,7 @@ mod tests {
             codecs: vec![Codec::Pcmu, Codec::Pcmu],
             max_contacts: 0,
             allow_weak_password: false,
+            redirects: Redirects::Follow,
         };
         let fields: Vec<_> = extension.check().into_iter().map(|i| i.field).collect();
         assert_eq!(fields, ["number", "name", "codecs", "max_contacts"]);

@@ -15,10 +15,10 @@ use std::sync::Arc;
 
 pub use call_record::{CallRecord, Direction, Ending, LegRecord};
 pub use codec::Codec;
-pub use extension::{Extension, Ha1};
+pub use extension::{Extension, Ha1, Redirects};
 pub use registration::Registration;
 use serde::{Deserialize, Serialize, Serializer};
-pub use trunk::{Trunk, TrunkAuth, TrunkTransport};
+pub use trunk::{Reliability, Trunk, TrunkAuth, TrunkTransport};
 
 /// One thing wrong with one field. A check returns all of them at once.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

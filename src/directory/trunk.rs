@@ -24,6 +24,18 @@ pub enum TrunkTransport {
     Tls,
 }
 
+/// Whether what we call over a trunk may or must tell its ringing reliably (RFC 3262).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reliability {
+    Off,
+    /// We say that we can; the provider chooses.
+    #[default]
+    Supported,
+    /// A provider that cannot refuses the call.
+    Required,
+}
+
 /// A trunk as configured. Its password lives beside it, encrypted, and is not part of this value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trunk {
@@ -43,6 +55,12 @@ pub struct Trunk {
     pub numbers: BTreeMap<String, String>,
     /// For an address trunk over UDP: also the source port must be `port`.
     pub match_port: bool,
+    /// Whether the trunk is believed who it says is calling, or who forwarded (RFC 3325 §3's trust domain), and is told
+    /// the same of ours, also of callers who asked for privacy.
+    #[serde(default)]
+    pub trust_identity: bool,
+    #[serde(default)]
+    pub reliable_provisionals: Reliability,
 }
 
 impl Trunk {
@@ -133,6 +151,8 @@ mod tests {
             codecs: vec![Codec::Pcma],
             numbers: BTreeMap::from([("+493012345600".into(), "101".into())]),
             match_port: false,
+            trust_identity: false,
+            reliable_provisionals: Reliability::Supported,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Extensions: one row each, by number.
 
 use crate::error::taken;
-use crate::row::{Columns, json, plain};
+use crate::row::{Columns, json, plain, word};
 use crate::{Error, Result, Store};
 use directory::{Extension, Ha1};
 use sqlx::Row;
@@ -31,8 +31,8 @@ impl Store {
     /// Adds it; [`Error::Taken`]`("number")` when the number exists.
     pub async fn create_extension(&self, extension: &Extension) -> Result<()> {
         sqlx::query(
-            "INSERT INTO extensions (number, name, ha1_md5, ha1_sha256, codecs, max_contacts, allow_weak_password) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO extensions (number, name, ha1_md5, ha1_sha256, codecs, max_contacts, allow_weak_password, \
+             redirects) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(&extension.number)
         .bind(&extension.name)
@@ -41,6 +41,7 @@ impl Store {
         .bind(json(&extension.codecs)?)
         .bind(i64::from(extension.max_contacts))
         .bind(i16::from(extension.allow_weak_password))
+        .bind(word(&extension.redirects)?)
         .execute(&self.pool)
         .await
         .map_err(taken("number"))?;
@@ -51,7 +52,7 @@ impl Store {
     pub async fn update_extension(&self, extension: &Extension) -> Result<()> {
         let done = sqlx::query(
             "UPDATE extensions SET name = $2, ha1_md5 = $3, ha1_sha256 = $4, codecs = $5, max_contacts = $6, \
-             allow_weak_password = $7 WHERE number = $1",
+             allow_weak_password = $7, redirects = $8 WHERE number = $1",
         )
         .bind(&extension.number)
         .bind(&extension.name)
@@ -60,6 +61,7 @@ impl Store {
         .bind(json(&extension.codecs)?)
         .bind(i64::from(extension.max_contacts))
         .bind(i16::from(extension.allow_weak_password))
+        .bind(word(&extension.redirects)?)
         .execute(&self.pool)
         .await?;
         found(done.rows_affected())
@@ -119,5 +121,6 @@ fn extension(row: &AnyRow) -> Result<Extension> {
         codecs: row.json("codecs")?,
         max_contacts: row.number("max_contacts")?,
         allow_weak_password: row.flag("allow_weak_password")?,
+        redirects: row.word("redirects")?,
     })
 }

@@ -4,8 +4,16 @@ use crate::OpenError;
 use sqlx::error::DatabaseError;
 use sqlx::{Any, AnyPool, Row, Transaction};
 
-/// Every migration in order; its number is its place, counted from 1.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_office.sql")];
+/// Every migration in order, by the number its file's name begins with.
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("../../migrations/0001_office.sql")),
+    (6, include_str!("../../migrations/0006_identity.sql")),
+];
+
+/// The number of the last one.
+fn newest() -> i64 {
+    MIGRATIONS.last().map_or(0, |(number, _)| *number)
+}
 
 /// Whether the database is empty or older than this program; it is only looked at.
 pub(crate) async fn is_needed(pool: &AnyPool, url: String) -> Result<bool, OpenError> {
@@ -23,7 +31,7 @@ pub(crate) async fn is_needed(pool: &AnyPool, url: String) -> Result<bool, OpenE
         Err(error) => return Err(unreachable(error)),
     };
     refuse_newer(found)?;
-    Ok(found < MIGRATIONS.len() as i64)
+    Ok(found < newest())
 }
 
 /// PostgreSQL says so by a code (undefined_table), SQLite only in words: its code 1 means any error.
@@ -32,7 +40,7 @@ fn is_missing_table(error: &dyn DatabaseError) -> bool {
 }
 
 fn refuse_newer(found: i64) -> Result<(), OpenError> {
-    let known = MIGRATIONS.len() as i64;
+    let known = newest();
     if found > known {
         return Err(OpenError::Newer { found, known });
     }
@@ -55,19 +63,20 @@ pub(crate) async fn run(pool: &AnyPool, url: String) -> Result<(), OpenError> {
     let mut transaction = pool.begin().await.map_err(unreachable)?;
     let found = lock_version(&mut transaction).await.map_err(unreachable)?;
     refuse_newer(found)?;
-    for (number, text) in (1..).zip(MIGRATIONS).filter(|(n, _)| *n > found) {
+    for (number, text) in MIGRATIONS.iter().filter(|(n, _)| *n > found) {
+        let number = *number;
         let failed = |e: sqlx::Error| OpenError::Migration {
             number,
             why: e.to_string(),
         };
-        sqlx::raw_sql(text)
+        sqlx::raw_sql(*text)
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
         tracing::info!(number, "database migrated");
     }
     sqlx::query("UPDATE schema_version SET version = $1")
-        .bind(MIGRATIONS.len() as i64)
+        .bind(newest())
         .execute(&mut *transaction)
         .await
         .map_err(unreachable)?;
@@ -96,7 +105,15 @@ mod tests {
     #[test]
     fn every_file_is_a_migration() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
-        let files = std::fs::read_dir(folder).expect("the folder").count();
-        assert_eq!(files, MIGRATIONS.len());
+        let names = std::fs::read_dir(folder).expect("the folder").map(|file| {
+            let name = file.expect("a file").file_name();
+            name.to_string_lossy().into_owned()
+        });
+        let mut numbers: Vec<i64> = names
+            .map(|name| name[..4].parse().expect("a number"))
+            .collect();
+        numbers.sort_unstable();
+        let listed: Vec<i64> = MIGRATIONS.iter().map(|(number, _)| *number).collect();
+        assert_eq!(listed, numbers);
     }
 }

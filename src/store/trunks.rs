@@ -53,7 +53,7 @@ impl Store {
     pub async fn create_trunk(&self, trunk: &Trunk, password: Option<&str>) -> Result<()> {
         sqlx::query(
             "INSERT INTO trunks (name, host, port, transport, auth, username, codecs, numbers, match_port, password, \
-             position) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+             trust_identity, reliable_provisionals, position) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
              (SELECT COALESCE(MAX(position), 0) + 1 FROM trunks))",
         )
         .bind(&trunk.name)
@@ -66,6 +66,8 @@ impl Store {
         .bind(json(&trunk.numbers)?)
         .bind(i16::from(trunk.match_port))
         .bind(password.map(|p| self.encrypt(trunk, p)).transpose()?)
+        .bind(i16::from(trunk.trust_identity))
+        .bind(word(&trunk.reliable_provisionals)?)
         .execute(&self.pool)
         .await
         .map_err(taken("name"))?;
@@ -81,7 +83,8 @@ impl Store {
         };
         let done = sqlx::query(
             "UPDATE trunks SET host = $2, port = $3, transport = $4, auth = $5, username = $6, codecs = $7, \
-             numbers = $8, match_port = $9, password = CASE WHEN $10 = 1 THEN password ELSE $11 END \
+             numbers = $8, match_port = $9, password = CASE WHEN $10 = 1 THEN password ELSE $11 END, \
+             trust_identity = $12, reliable_provisionals = $13 \
              WHERE name = $1",
         )
         .bind(&trunk.name)
@@ -95,6 +98,8 @@ impl Store {
         .bind(i16::from(trunk.match_port))
         .bind(i32::from(keep))
         .bind(password)
+        .bind(i16::from(trunk.trust_identity))
+        .bind(word(&trunk.reliable_provisionals)?)
         .execute(&self.pool)
         .await?;
         found(done.rows_affected())
@@ -156,5 +161,7 @@ fn trunk(row: &AnyRow) -> Result<Trunk> {
         codecs: row.json("codecs")?,
         numbers: row.json("numbers")?,
         match_port: row.flag("match_port")?,
+        trust_identity: row.flag("trust_identity")?,
+        reliable_provisionals: row.word("reliable_provisionals")?,
     })
 }

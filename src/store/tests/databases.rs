@@ -4,8 +4,8 @@ mod encrypted;
 mod postgres;
 
 use directory::{
-    CallRecord, Codec, Direction, Ending, Extension, LegRecord, Registration, Trunk, TrunkAuth,
-    TrunkTransport,
+    CallRecord, Codec, Direction, Ending, Extension, LegRecord, Redirects, Registration,
+    Reliability, Trunk, TrunkAuth, TrunkTransport,
 };
 use postgres::Postgres;
 use sqlx::{AnyPool, AssertSqlSafe, Row};
@@ -181,6 +181,7 @@ fn extension(number: &str) -> Extension {
         codecs: vec![Codec::Opus, Codec::Pcma],
         max_contacts: 3,
         allow_weak_password: true,
+        redirects: Redirects::Refuse,
     }
 }
 
@@ -216,6 +217,7 @@ async fn extensions(place: Place) {
         codecs: vec![Codec::G722],
         max_contacts: 1,
         allow_weak_password: false,
+        redirects: Redirects::Follow,
         ..extension("103")
     };
     store.update_extension(&changed).await.expect("changed");
@@ -238,6 +240,8 @@ fn trunk(name: &str) -> Trunk {
         codecs: vec![Codec::Pcma],
         numbers: BTreeMap::from([("+493012345600".into(), "101".into())]),
         match_port: true,
+        trust_identity: true,
+        reliable_provisionals: Reliability::Required,
     }
 }
 
@@ -249,6 +253,8 @@ async fn trunks(place: Place) {
         username: None,
         numbers: BTreeMap::new(),
         match_port: false,
+        trust_identity: false,
+        reliable_provisionals: Reliability::Off,
         ..trunk("zeta")
     };
     store.create_trunk(&plain, None).await.expect("made");

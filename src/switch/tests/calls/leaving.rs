@@ -62,6 +62,8 @@ fn registered(world: &mut World) {
         codecs: vec![Codec::Pcma],
         numbers: BTreeMap::new(),
         match_port: false,
+        trust_identity: false,
+        reliable_provisionals: directory::Reliability::Supported,
     };
     let directory = Directory::new(Vec::new(), vec![(trunk, Some("secret".into()))]);
     let (sent, _) = upon(world, Event::Directory(Arc::new(directory)));

@@ -406,6 +406,7 @@ pub(crate) fn extension(number: &str) -> Extension {
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         max_contacts: 3,
         allow_weak_password: false,
+        redirects: directory::Redirects::Follow,
     }
 }
 
@@ -420,6 +421,8 @@ pub(crate) fn trunk(name: &str, index: usize) -> directory::Trunk {
         codecs: vec![Codec::Pcmu],
         numbers: BTreeMap::new(),
         match_port: false,
+        trust_identity: false,
+        reliable_provisionals: directory::Reliability::Supported,
     }
 }
 
