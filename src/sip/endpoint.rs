@@ -394,6 +394,12 @@ impl Endpoint {
         });
     }
 
+    /// Tells the peer new identity headers; its media go on. By UPDATE where the peer takes it, else by re-INVITE; behind a
+    /// change that is on its way (the latest value of a header wins); with the next response to a call not answered yet.
+    pub fn identify(&mut self, now: Instant, dialog: DialogId, headers: &[(&str, String)]) {
+        self.with(now, dialog, |dialog, layer| dialog.identify(layer, headers));
+    }
+
     /// Sends a request inside a dialog that rings here or stands; its one final answer is `Told`. None: the dialog is not
     /// that far or over, or too many of its requests wait for an answer.
     pub fn ask(&mut self, now: Instant, dialog: DialogId, ask: Ask) -> Option<TransactionId> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Alarm, Dialog, Phase, Role, modify::Ours, tag_of, with_headers};
+use super::{Alarm, Dialog, Phase, Role, change::Ours, tag_of, with_headers};
 use crate::endpoint::{DialogId, SipEvent, TransactionId};
 use crate::flow::Flow;
 use crate::message::{Builder, HeaderId, Message, ParseError, Uri};
@@ -75,12 +75,16 @@ impl Dialog {
             unacked: None,
             ours: Ours::Idle,
             theirs: None,
+            next: None,
+            updates: false,
+            said: Vec::new(),
             probe: None,
             errands: Vec::new(),
             keys: Vec::new(),
             registered: 0,
             stale: Vec::new(),
         };
+        dialog.learn(request);
         dialog.add_key(layer, &tag_of(from));
         dialog
     }
@@ -125,6 +129,7 @@ impl Dialog {
                     layer.wheel.cancel(timer);
                 }
                 self.phase = Phase::Up;
+                self.said = sdp.to_vec();
                 layer.reply(invite, 200, bytes.clone());
                 self.await_ack(layer, Purpose::Call, number, (flow, bytes));
             }
@@ -173,6 +178,7 @@ impl Dialog {
             Purpose::CallThenBye(reason) => self.hang_up(layer, reason.clone()),
         }
         unacked.stop(layer);
+        self.go_on(layer);
     }
 
     pub(super) fn await_ack(
@@ -247,16 +253,29 @@ impl Dialog {
     }
 
     fn build_session(
-        &self,
+        &mut self,
         layer: &Layer,
         invite: TransactionId,
         status: u16,
         what: (&[u8], &[(&str, String)]),
     ) -> Option<Result<Bytes, ParseError>> {
         let (sdp, headers) = what;
+        let wanted = self.take_wanted();
         let (request, _) = layer.request(invite)?;
         let builder = self.session_response(layer, request, status, sdp);
-        Some(with_headers(echo_routes(builder, request), headers))
+        let builder = echo_routes(builder, request);
+        if wanted.is_empty() {
+            return Some(with_headers(builder, headers));
+        }
+        let given = |name: &str| {
+            headers
+                .iter()
+                .any(|(new, _)| new.eq_ignore_ascii_case(name))
+        };
+        let earlier = wanted.iter().filter(|(name, _)| !given(name));
+        let earlier = earlier.map(|(name, value)| (name.as_str(), value.clone()));
+        let all: Vec<_> = earlier.chain(headers.iter().cloned()).collect();
+        Some(with_headers(builder, &all))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::cancel::Cancel;
-use super::{Dialog, Phase, Role, modify::Ours, tag_of, with_answers};
+use super::{Dialog, Phase, Role, change::Ours, tag_of, with_answers};
 use crate::endpoint::{ALLOW, DialogId, Invite, SipEvent, TransactionId};
 use crate::flow::Flow;
 use crate::message::{HeaderId, Message};
@@ -51,6 +51,9 @@ impl Dialog {
             unacked: None,
             ours: Ours::Idle,
             theirs: None,
+            next: None,
+            updates: false,
+            said: Vec::new(),
             probe: None,
             errands: Vec::new(),
             keys: Vec::new(),
@@ -167,6 +170,8 @@ impl Dialog {
             self.remote = to.into_owned();
         }
         self.refresh_target(&response);
+        self.learn(&response);
+        self.said = calling.request.sdp;
         // RFC 3261 §12.1.2: the route set is the Record-Route in reverse.
         self.routes = response.record_routes();
         self.routes.reverse();
@@ -175,10 +180,13 @@ impl Dialog {
             layer.acknowledge(invite, &tag, (self.flow, bytes));
         }
         match calling.cancel {
-            Cancel::No => layer.event(SipEvent::Answered {
-                dialog: self.id,
-                response,
-            }),
+            Cancel::No => {
+                layer.event(SipEvent::Answered {
+                    dialog: self.id,
+                    response,
+                });
+                self.go_on(layer);
+            }
             // The answer crossed our CANCEL (RFC 3261 §9.1): what stands is hung up.
             Cancel::Wanted(reason) => self.hang_up(layer, reason),
             Cancel::Sent => self.hang_up(layer, None),

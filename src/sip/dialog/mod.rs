@@ -1,7 +1,7 @@
 //! Dialogs: two parties in step, from the INVITE to the BYE. RFC 3261 §12 to §15.
 //!
-//! One [`Dialog`] is one leg of a call. Who does what: `invite.rs` calls (UAC), `accept.rs` is called (UAS), `modify.rs`
-//! changes a session that stands, `probe.rs` asks whether it does, `errand.rs` carries what only passes through the dialog, `bye.rs` ends it,
+//! One [`Dialog`] is one leg of a call. Who does what: `invite.rs` calls (UAC), `accept.rs` is called (UAS), `change.rs` and `modify.rs`
+//! change a session that stands (ours, theirs), `probe.rs` asks whether it does, `errand.rs` carries what only passes through the dialog, `bye.rs` ends it,
 //! `cancel.rs` ends it before it stood. This file has what they share:
 //! the state, how a request inside the dialog is written and read, and the table that makes one `Ended` of every end.
 //! Not here: repeats and timeouts of single requests (`transaction/`), what a call is (`switch`).
@@ -9,6 +9,7 @@
 mod accept;
 mod bye;
 mod cancel;
+mod change;
 mod errand;
 mod invite;
 mod modify;
@@ -26,10 +27,11 @@ use crate::transaction::{self, Auth, Draft, Layer, Notice, Owner};
 
 use accept::{Purpose, Unacked};
 use bye::Closing;
+use change::{Change, Ours};
 use errand::Errand;
 use invite::Calling;
 pub(crate) use invite::release_fork;
-use modify::{Ours, Theirs};
+use modify::Theirs;
 pub(crate) use table::Dialogs;
 
 /// What a dialog's timer rings for.
@@ -41,7 +43,7 @@ pub(crate) enum Alarm {
     Repeat,
     /// Our 2xx found no ACK.
     GiveUp,
-    /// An offer that met glare, once more.
+    /// A change of ours that met glare, once more.
     Offer,
 }
 
@@ -71,6 +73,10 @@ pub(crate) struct Dialog {
     role: Role,
     phase: Phase,
     flow: Flow,
+    /// Whether the peer takes UPDATE, as its last Allow said (RFC 3311 §4).
+    updates: bool,
+    /// The last SDP of ours.
+    said: Vec<u8>,
     call_id: String,
     local_tag: String,
     /// From of our requests, tag included.
@@ -87,6 +93,8 @@ pub(crate) struct Dialog {
     ringing: Option<TimerId>,
     unacked: Option<Unacked>,
     ours: Ours,
+    /// What we want next: behind `ours`, or with the next response before there is a session.
+    next: Option<Box<Change>>,
     theirs: Option<Theirs>,
     /// Our OPTIONS on its way.
     probe: Option<TransactionId>,
@@ -154,7 +162,7 @@ impl Dialog {
         } else if closing {
             self.bye_answered(layer, notice);
         } else if self.ours.transaction() == Some(transaction) {
-            self.offer_answered(layer, notice);
+            self.change_answered(layer, notice);
         } else if self.probe == Some(transaction) {
             self.probed(layer, &notice);
         } else if self.is_errand(transaction) {
@@ -173,7 +181,7 @@ impl Dialog {
             }
             Alarm::Repeat => self.repeat_answer(layer),
             Alarm::GiveUp => self.lose(layer),
-            Alarm::Offer => self.retry_offer(layer),
+            Alarm::Offer => self.retry_change(layer),
         }
     }
 
@@ -192,6 +200,7 @@ impl Dialog {
             unacked.stop(layer);
         }
         self.withdraw(layer);
+        self.forget_change(layer);
         self.forget_probe(layer);
         self.forget_errands(layer);
     }
@@ -283,6 +292,14 @@ impl Dialog {
             remote_tag: remote.and_then(|remote| remote.tag().map(str::to_owned)),
             we_called: self.role == Role::Caller,
             remote_target: self.target.clone(),
+        }
+    }
+
+    /// What the peer is able to do, as far as it says.
+    fn learn(&mut self, message: &Message) {
+        let mut allowed = message.values(HeaderId::Allow).peekable();
+        if allowed.peek().is_some() {
+            self.updates = allowed.any(|method| method == "UPDATE");
         }
     }
 
