@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""Every SIPp scenario in the role that fits it, over UDP and TCP: caller, called phone, provider, subscriber. What a scenario
+expects is what passes: a message out of place fails it. `scenarios.py PATH-TO-OFFHOOK [case ...]` runs all cases or those
+named."""
+import shutil
+import tempfile
+import time
+
+from desk import phone, run
+from phonekit import sipp, util
+from server import Server
+
+CALLER, CALLEE, OTHER = "101", "102", "103"
+TRANSPORTS = ("udp", "tcp")
+EVENTS = {"dialog": "application/dialog-info+xml", "message-summary": "application/simple-message-summary",
+          "presence": "application/pidf+xml"}
+
+
+def secret(number):
+    return f"secret-of-{number}-ok"
+
+
+class Lab:
+    """An office of three extensions and a provider; scenarios on either side of it."""
+
+    def __init__(self, binary):
+        self.folder = tempfile.mkdtemp(prefix="offhook-scenarios-")
+        self.server = Server(binary)
+
+    def __enter__(self):
+        self.server.__enter__()
+        for number in (CALLER, CALLEE, OTHER):
+            # A scenario that ends stays registered: the next one takes its place.
+            body = {"number": number, "password": secret(number), "max_contacts": 1}
+            self.server.call("PUT", f"/extensions/{number}", body)
+        return self
+
+    def __exit__(self, *gone):
+        self.server.__exit__(*gone)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self, name, transport, user=CALLER, password=None, **options):
+        users = [(user, password or secret(user))]
+        return sipp.start(name, self.server.address(), users=users, transport=transport, timeout=40,
+                          out=self.folder, **options)
+
+    def run(self, name, transport, **options):
+        return passed(name, transport, sipp.finish(*self.start(name, transport, **options)))
+
+    def called(self, transport, name="uas", number=CALLEE, **options):
+        """A scenario that waits to be called, registered at its own port: stop it with `done`."""
+        port = util.free_ports(2)
+        self.run("register", transport, user=number, port=port, keys={"expires": 120})
+        return self.start(name, transport, user=number, port=port, **options)
+
+
+def passed(name, transport, result):
+    assert result.ok, f"{name} over {transport}: {result} {result.errors()[:600]}\n{result.messages()[-3000:]}"
+    return result
+
+
+def done(name, transport, started):
+    return passed(name, transport, sipp.finish(*started))
+
+
+def over_both(binary, case):
+    with Lab(binary) as lab:
+        for transport in TRANSPORTS:
+            names = case(lab, transport)
+            yield f"over {transport}: {', '.join(names)}"
+
+
+def asking(binary):
+    """OPTIONS, and registrations good and bad."""
+    def case(lab, transport):
+        lab.run("options", transport)
+        lab.run("register", transport, keys={"expires": 60})
+        lab.run("register_cycle", transport, user=OTHER, keys={"expires": 60}, hold=200)
+        assert not [r for r in lab.server.get("/registrations")["items"] if r["extension"] == OTHER]
+        lab.run("register_badauth", transport, password="not the password")
+        return "options", "register", "register_cycle", "register_badauth"
+    yield from over_both(binary, case)
+
+
+def calling(binary):
+    """A caller and a called phone that are both SIPp: plain, held, inactive, with a late offer."""
+    def case(lab, transport):
+        names = ("uac", "uac_hold", "uac_inactive", "uac_lateoffer")
+        callee = lab.called(transport, calls=len(names), rtp=True)
+        for name in names:
+            lab.run(name, transport, keys={"dest": CALLEE}, hold=1200, rtp=name in ("uac", "uac_hold"))
+        done("uas", transport, callee)
+        return names + ("uas",)
+    yield from over_both(binary, case)
+
+
+def giving_up(binary):
+    """Callers that cancel, early and late, and a called phone that is cancelled."""
+    def case(lab, transport):
+        names = ("uac_cancel", "uac_cancel_early")
+        callee = lab.called(transport, ring=8000, calls=1)
+        lab.run("uac_cancel", transport, keys={"dest": CALLEE})
+        done("uas", transport, callee)
+        callee = lab.called(transport, ring=8000, calls=1)
+        lab.run("uac_cancel_early", transport, keys={"dest": CALLEE})
+        callee[0].stop()
+        return names
+    yield from over_both(binary, case)
+
+
+def refused(binary):
+    """Callers that are refused: by digest, by the dialplan, by the called phone."""
+    def case(lab, transport):
+        lab.run("uac_badauth", transport, password="not the password", keys={"dest": CALLEE})
+        lab.run("uac_fail", transport, keys={"dest": "899"}, code=404)
+        callee = lab.called(transport, "uas_busy")
+        lab.run("uac_fail", transport, keys={"dest": CALLEE}, code=486)
+        done("uas_busy", transport, callee)
+        return "uac_badauth", "uac_fail (404)", "uac_fail (486)", "uas_busy"
+    yield from over_both(binary, case)
+
+
+def hung_up_by_the_called(binary):
+    """The called side hangs up first; a real phone calls."""
+    def case(lab, transport):
+        callee = lab.called(transport, "uas_bye", hold=500)
+        with phone(lab.server, CALLER, transport) as caller:
+            caller.register()
+            caller.dial(CALLEE)
+            caller.wait_event("established", 8, fail="closed")
+            caller.wait_event("closed", 8)
+        done("uas_bye", transport, callee)
+        return ("uas_bye",)
+    yield from over_both(binary, case)
+
+
+def provider(binary):
+    """SIPp as a provider without registration: it is called over a trunk and calls our number."""
+    def case(lab, transport):
+        # The trunk is told from phones by its address.
+        host, port = "127.0.0.9", util.free_ports(2, "127.0.0.9")
+        trunk = {"host": host, "port": port, "transport": transport, "auth": "address", "codecs": ["PCMU"],
+                 "numbers": {"+493012345600": CALLEE}}
+        lab.server.call("PUT", "/trunks/line", trunk)
+        out = lab.start("uas", transport, host=host, port=port, calls=1)
+        lab.run("uac", transport, keys={"dest": "903055501234"}, hold=500)
+        done("uas", transport, out)
+        callee = lab.called(transport, calls=1)
+        lab.run("uac", transport, user="+4917012345", host=host, port=port, keys={"dest": "+493012345600"}, hold=500)
+        done("uas", transport, callee)
+        lab.server.call("DELETE", "/trunks/line")
+        return "uas and uac as a provider",
+    yield from over_both(binary, case)
+
+
+def third_party(binary):
+    """A controller connects two of our answers with one another: late offers on both legs (RFC 3725)."""
+    def case(lab, transport):
+        # Each leg is called by the controller; the SDP of one is the answer of the other.
+        callees = [lab.called(transport, number=number, calls=1) for number in (CALLEE, OTHER)]
+        extra = ["-3pcc", f"127.0.0.1:{util.free_ports(2)}"]
+        b = lab.start("3pcc_b", transport, keys={"to": OTHER}, hold=800, extra=extra)
+        time.sleep(0.7)
+        a = lab.start("3pcc_a", transport, keys={"dest": CALLEE}, hold=800, extra=extra)
+        for name, started in (("3pcc_a", a), ("3pcc_b", b), ("uas", callees[0]), ("uas", callees[1])):
+            done(name, transport, started)
+        return "3pcc_a", "3pcc_b"
+    yield from over_both(binary, case)
+
+
+def transferring(binary):
+    """A caller that transfers its party by REFER."""
+    def case(lab, transport):
+        callees = [lab.called(transport, number=CALLEE, calls=1, rtp=True, hold=8000)]
+        with phone(lab.server, OTHER, transport) as target:
+            target.register()
+            target.set_answermode("auto")
+            lab.run("uac_refer", transport, keys={"dest": CALLEE, "to": OTHER}, hold=800, rtp=True)
+            target.wait_event("established", 8, fail="closed")
+            target.hangup()
+        done("uas", transport, callees[0])
+        return ("uac_refer",)
+    yield from over_both(binary, case)
+
+
+def writing(binary):
+    """A MESSAGE to an extension whose phone is off: it is kept."""
+    def case(lab, transport):
+        lab.run("message", transport, keys={"dest": OTHER})
+        return ("message",)
+    yield from over_both(binary, case)
+
+
+def watching(binary):
+    """Subscribers to everything there is."""
+    def case(lab, transport):
+        for event, accept in EVENTS.items():
+            lab.run("subscribe", transport, keys={"dest": CALLEE, "event": event, "accept": accept}, hold=600)
+        return tuple(f"subscribe ({event})" for event in EVENTS)
+    yield from over_both(binary, case)
+
+
+if __name__ == "__main__":
+    run([asking, calling, giving_up, refused, hung_up_by_the_called, provider, third_party, transferring, writing, watching])
