@@ -91,6 +91,18 @@ impl Endpoint {
         }
     }
 
+    /// RFC 3261 §17.2.1: whoever is not answered at once hears 100. What was refused or answered while its event was
+    /// drained needs none.
+    pub(crate) fn try_undecided(&mut self) {
+        while let Some((invite, id)) = self.layer.undecided.pop() {
+            if self.layer.is_unanswered(invite) {
+                self.dialogs.with(&mut self.layer, id, |dialog, layer| {
+                    dialog.reply_plain(layer, invite, 100)
+                });
+            }
+        }
+    }
+
     /// Brings what a transaction told to its owner.
     pub(crate) fn tell(&mut self, notice: Option<Notice>) {
         let Some(notice) = notice else {

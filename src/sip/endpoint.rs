@@ -259,6 +259,9 @@ impl Endpoint {
 
     /// The next thing to do or know; drain until `None`.
     pub fn poll(&mut self) -> Option<Output> {
+        if self.layer.out.is_empty() {
+            self.try_undecided();
+        }
         self.layer.out.pop_front()
     }
 

@@ -91,7 +91,7 @@ impl Dialog {
 
     pub(crate) fn take_invite(&mut self, layer: &mut Layer, invite: TransactionId) {
         self.phase = Phase::Incoming { invite };
-        self.reply_plain(layer, invite, 100);
+        layer.undecided.push((invite, self.id));
     }
 
     pub(crate) fn ring(

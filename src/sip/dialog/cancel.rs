@@ -62,7 +62,7 @@ impl Dialog {
     }
 
     /// A response without anything further.
-    pub(super) fn reply_plain(&self, layer: &mut Layer, transaction: TransactionId, status: u16) {
+    pub(crate) fn reply_plain(&self, layer: &mut Layer, transaction: TransactionId, status: u16) {
         let built = layer
             .request(transaction)
             .map(|(request, _)| self.response(layer, request, status).build());

@@ -40,7 +40,7 @@ impl Dialog {
         let transaction = layer.open(request, self.flow, Owner::Dialog(self.id));
         self.theirs = Some(Theirs { transaction });
         if !update {
-            self.reply_plain(layer, transaction, 100);
+            layer.undecided.push((transaction, self.id));
         }
         layer.event(SipEvent::Reoffered {
             dialog: self.id,

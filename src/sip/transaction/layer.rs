@@ -9,7 +9,7 @@ use super::ask::Ask;
 use super::write::{self, Draft};
 use super::{Act, Alarm, Event, Grow, Machine, Notice, Owner, Span, State, Transaction, step};
 use crate::arena::Arena;
-use crate::endpoint::{Config, Output, SipEvent, TransactionId};
+use crate::endpoint::{Config, DialogId, Output, SipEvent, TransactionId};
 use crate::flow::Flow;
 use crate::message::{Builder, Message, ParseError};
 use crate::secret::{Key, Secret};
@@ -23,6 +23,8 @@ pub(crate) struct Layer {
     pub(crate) secret: Secret,
     pub(crate) wheel: Wheel<Alarm>,
     pub(crate) out: VecDeque<Output>,
+    /// INVITEs that came in this turn, and their dialogs: told 100 unless the turn answers them.
+    pub(crate) undecided: Vec<(TransactionId, DialogId)>,
     pub(super) asks: Arena<Ask>,
     table: Arena<Transaction>,
     by_key: HashMap<Key, TransactionId>,
@@ -37,6 +39,7 @@ impl Layer {
             secret: Secret::new(&config.seed),
             wheel: Wheel::new(),
             out: VecDeque::new(),
+            undecided: Vec::new(),
             asks: Arena::new(),
             table: Arena::new(),
             by_key: HashMap::new(),
@@ -117,6 +120,12 @@ impl Layer {
     /// Sends a server transaction's last provisional response again.
     pub(crate) fn remind(&mut self, id: TransactionId) {
         self.drive(id, Event::Request, None);
+    }
+
+    /// Whether nothing at all was answered yet.
+    pub(crate) fn is_unanswered(&self, id: TransactionId) -> bool {
+        let transaction = self.table.get(id.0);
+        transaction.is_some_and(|t| t.request.is_some() && t.last.is_empty())
     }
 
     /// The request a server transaction still has to answer.

@@ -33,6 +33,19 @@ fn credentials_are_good_for_the_uri_they_name() {
 }
 
 #[test]
+fn who_is_asked_for_a_password_is_not_told_to_wait_before() {
+    let mut world = World::new(&["101", "102"], 43);
+    world.phone("101").heard.clear();
+    world.dials("101", "102");
+    world.passes(2_000);
+    let heard = &world.phone("101").heard;
+    let answers: Vec<&str> = heard.iter().filter_map(|text| text.get(8..11)).collect();
+    // The phone rings us through at once: nobody has to be kept waiting by 100 (RFC 3261 §17.2.1).
+    assert_eq!(answers.first(), Some(&"401"), "{answers:?}");
+    assert!(answers.contains(&"200"), "{answers:?}");
+}
+
+#[test]
 fn nobody_registers_with_credentials_for_another_place() {
     for (claim, code) in [
         ("sip:pbx;transport=udp", "200"),
