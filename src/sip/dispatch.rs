@@ -83,6 +83,11 @@ impl Endpoint {
                 let notice = self.layer.ring(transaction, Event::End);
                 self.tell(notice);
             }
+            Alarm::Subscription(id, alarm) => {
+                self.subscriptions.with(&mut self.layer, id, |s, layer| {
+                    s.ring_alarm(layer, alarm);
+                });
+            }
             Alarm::Dialog(id, alarm) => {
                 self.dialogs.with(&mut self.layer, id, |dialog, layer| {
                     dialog.ring_alarm(layer, alarm)
@@ -112,6 +117,12 @@ impl Endpoint {
         let left = match *owner {
             Owner::Request(id) => {
                 self.layer.asked(id, notice);
+                None
+            }
+            Owner::Subscription(id) => {
+                self.subscriptions.with(&mut self.layer, id, |s, layer| {
+                    s.heard(layer, &notice);
+                });
                 None
             }
             // The act is skipped when the dialog is gone: the notice then comes back as it was.
@@ -186,6 +197,8 @@ impl Endpoint {
         }
         if invite {
             self.take_invite(request, flow);
+        } else if matches!(request.method(), Method::Subscribe) {
+            self.take_subscribe(request, flow)?;
         } else {
             let transaction = self.layer.open(request, flow, Owner::Nobody);
             self.layer.event(SipEvent::Request {
@@ -220,7 +233,7 @@ impl Endpoint {
                 .dialogs
                 .get(id)
                 .map(|dialog| (id, dialog.local_tag().to_owned())),
-            Some(Owner::Nobody | Owner::Request(_)) | None => None,
+            Some(Owner::Nobody | Owner::Request(_) | Owner::Subscription(_)) | None => None,
         };
         let cancel = self.layer.open(request, flow, Owner::Nobody);
         let Some((id, tag)) = dialog else {
@@ -238,15 +251,15 @@ impl Endpoint {
     }
 
     fn take_inside(&mut self, request: &Message, flow: Flow) -> Result<(), Rejection> {
-        let id = self
-            .dialogs
-            .find(&self.layer, request)
-            .ok_or(Rejection::new(481))?;
+        let dialog = self.dialogs.find(&self.layer, request);
         // A dialog may go on when no new ones may begin, but not fill memory by itself; hanging up is always possible.
         let full = self.layer.len() / 2 >= self.layer.config.max_transactions;
         if full && !matches!(request.method(), Method::Bye) {
             return Err(Rejection::busy());
         }
+        let Some(id) = dialog else {
+            return self.take_in_subscription(request, flow);
+        };
         self.dialogs.with(&mut self.layer, id, |dialog, layer| {
             dialog.receive(layer, request, flow)
         });

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::dialog::Dialogs;
 use crate::flow::Flow;
 use crate::message::Message;
+use crate::subscribe::{SubscriptionEvent, SubscriptionId, Subscriptions};
 use crate::transaction::Layer;
 
 /// What we handle, as the Allow header says it. Whatever else is known is answered 405, the rest 501.
@@ -29,6 +30,9 @@ pub struct Config {
     pub max_transactions: usize,
     /// Above this many dialogs new INVITEs are answered 503 with Retry-After.
     pub max_dialogs: usize,
+    /// Above so many subscriptions, in all and from one address, new ones are answered 503 with Retry-After.
+    pub max_subscriptions: usize,
+    pub max_subscriptions_per_source: usize,
 }
 
 impl Default for Config {
@@ -40,6 +44,8 @@ impl Default for Config {
             t1: Duration::from_millis(500),
             max_transactions: 200_000,
             max_dialogs: 50_000,
+            max_subscriptions: 20_000,
+            max_subscriptions_per_source: 5_000,
         }
     }
 }
@@ -208,6 +214,11 @@ pub enum SipEvent {
     },
     /// The dialog is over and its id dead.
     Ended { dialog: DialogId },
+    /// Something about one subscription; the last of an accepted one is `Ended`.
+    Subscription {
+        subscription: SubscriptionId,
+        event: SubscriptionEvent,
+    },
     /// The final answer to `request`; without `response` it was made here (see `Refused`).
     Response {
         transaction: TransactionId,
@@ -220,6 +231,7 @@ pub enum SipEvent {
 pub struct Endpoint {
     pub(crate) layer: Layer,
     pub(crate) dialogs: Dialogs,
+    pub(crate) subscriptions: Subscriptions,
 }
 
 impl Endpoint {
@@ -227,6 +239,7 @@ impl Endpoint {
         Endpoint {
             layer: Layer::new(config),
             dialogs: Dialogs::new(),
+            subscriptions: Subscriptions::new(),
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Where next: `message/` reads and writes one message; `digest` proves who sent it;
 //! `transaction/` repeats and absorbs repeats; `dialog/` keeps two parties in step;
-//! `endpoint` holds the four doors over them. `flow` says where bytes came from.
+//! `subscribe/` tells who subscribed; `endpoint` holds the four doors over them. `flow` says where bytes came from.
 //!
 //! The way in: `Framer` cuts a stream (a datagram is already cut), `Message::parse` reads,
 //! `stamp_via` notes the source, `check_request` refuses. A request that does not parse may
@@ -26,6 +26,7 @@ pub mod flow;
 pub mod message;
 mod screen;
 mod secret;
+mod subscribe;
 mod timers;
 mod transaction;
 
@@ -38,3 +39,4 @@ pub use message::{
     Builder, Framer, FramingError, HeaderId, Limits, Message, Method, NameAddr, Params, ParseError,
     Refusal, Uri, Via, check_request, stamp_via, status,
 };
+pub use subscribe::{KeptSubscription, News, Reason, SubscriptionEvent, SubscriptionId};

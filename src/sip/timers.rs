@@ -52,6 +52,11 @@ impl<T> Wheel<T> {
         self.elapsed = self.elapsed.max(now.saturating_duration_since(epoch));
     }
 
+    /// The touched time.
+    pub(crate) fn now(&self) -> Instant {
+        self.epoch.expect("every door touches") + self.elapsed
+    }
+
     /// Arms a timer `after` the last touched time, rounded up to a tick, never at once.
     pub(crate) fn arm(&mut self, after: Duration, what: T) -> TimerId {
         let at = u64::try_from((self.elapsed + after).as_millis()).unwrap_or(u64::MAX);

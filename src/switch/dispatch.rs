@@ -9,7 +9,7 @@ use crate::event::{CallId, Event};
 use crate::office::{Office, Query};
 use crate::timers::Timer;
 use crate::verb::{Outcome, ScriptEnd, Verb};
-use crate::{Switch, admission, keepalive, registrar, trunk};
+use crate::{Switch, admission, keepalive, registrar, trunk, watch};
 use sip::{DialogId, Flow, Message, Method, Output, SipEvent, TransactionId};
 
 impl Switch {
@@ -112,6 +112,10 @@ impl Switch {
                     keepalive::response(office, transaction);
                 }
             }
+            SipEvent::Subscription {
+                subscription,
+                event,
+            } => watch::event(&mut self.office, subscription, &event),
             SipEvent::Ended { dialog } => {
                 self.office.dialogs.remove(&dialog);
             }
@@ -179,12 +183,7 @@ impl Switch {
                 life::probed(office, call, index, status);
             }),
             SipEvent::HungUp { dialog, reason: _ } => self.leg(dialog, left),
-            SipEvent::Lost { dialog } => self.leg(dialog, |office, call, index| {
-                if let Some(leg) = call.legs.get_mut(index) {
-                    leg.diagnosis = Some("never acknowledged our answer".to_owned());
-                }
-                left(office, call, index);
-            }),
+            SipEvent::Lost { dialog } => self.leg(dialog, lost),
             SipEvent::Incoming { .. }
             | SipEvent::Request { .. }
             | SipEvent::Response { .. }
@@ -192,6 +191,7 @@ impl Switch {
             | SipEvent::Reanswered { .. }
             | SipEvent::Inside { .. }
             | SipEvent::Told { .. }
+            | SipEvent::Subscription { .. }
             | SipEvent::Info { .. } => {}
         }
     }
@@ -308,6 +308,14 @@ impl Switch {
         }
         self.pump();
     }
+}
+
+/// The party of leg `index` never acknowledged our answer.
+fn lost(office: &mut Office, call: &mut Call, index: usize) {
+    if let Some(leg) = call.legs.get_mut(index) {
+        leg.diagnosis = Some("never acknowledged our answer".to_owned());
+    }
+    left(office, call, index);
 }
 
 /// The party of leg `index` hung up.

@@ -28,6 +28,7 @@ mod target;
 mod timers;
 mod trunk;
 mod verb;
+mod watch;
 
 use call::Call;
 pub use command::Command;

@@ -63,6 +63,7 @@ impl Office {
             t1: Duration::from_millis(500),
             max_transactions: 50_000,
             max_dialogs: 20_000,
+            ..sip::Config::default()
         };
         let mut nonce_key = config.seed;
         nonce_key.reverse();

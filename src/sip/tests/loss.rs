@@ -164,7 +164,9 @@ impl Net {
             | SipEvent::Probed { dialog, .. }
             | SipEvent::HungUp { dialog, .. }
             | SipEvent::Ended { dialog } => *dialog,
-            SipEvent::Request { .. } | SipEvent::Response { .. } => panic!("nobody asked"),
+            SipEvent::Request { .. }
+            | SipEvent::Response { .. }
+            | SipEvent::Subscription { .. } => panic!("nobody asked"),
         };
         let seen = self.seen[side].entry(dialog).or_default();
         assert_eq!(seen.ended, 0, "{event:?} after the end");

@@ -20,6 +20,7 @@ use crate::endpoint::{DialogId, TransactionId};
 use crate::flow::Flow;
 use crate::message::Message;
 use crate::secret::Key;
+use crate::subscribe::SubscriptionId;
 use crate::timers::TimerId;
 
 pub(crate) use auth::Auth;
@@ -136,6 +137,8 @@ pub(crate) enum Owner {
     Dialog(DialogId),
     /// A request outside dialogs, by the id its asker knows (it outlives retries with credentials).
     Request(TransactionId),
+    /// A NOTIFY.
+    Subscription(SubscriptionId),
 }
 
 /// What a transaction tells its owner.
@@ -166,6 +169,7 @@ pub(crate) enum Alarm {
     Repeat(TransactionId),
     End(TransactionId),
     Dialog(DialogId, crate::dialog::Alarm),
+    Subscription(SubscriptionId, crate::subscribe::Alarm),
 }
 
 /// One live transaction. After the final answer only the key and the last bytes weigh anything.

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sip::{
-    Config, DialogId, Endpoint, Flow, HeaderId, Invite, Login, Message, OutRequest, Output,
-    SipEvent, TransactionId, Transport,
+    Config, DialogId, Endpoint, Flow, HeaderId, Invite, Login, Message, News, OutRequest, Output,
+    SipEvent, SubscriptionEvent, SubscriptionId, TransactionId, Transport,
 };
 
 const SDP: &[u8] = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\n";
@@ -71,6 +71,7 @@ impl Desk {
             endpoint: Endpoint::new(Config {
                 max_transactions: TRANSACTIONS,
                 max_dialogs: DIALOGS,
+                max_subscriptions: DIALOGS,
                 ..Config::default()
             }),
             now: Instant::now(),
@@ -156,6 +157,8 @@ impl Desk {
             }
         }
         let (transactions, dialogs) = self.endpoint.sizes();
+        let subscriptions = self.endpoint.subscriptions();
+        assert!(subscriptions <= DIALOGS, "{subscriptions} subscriptions");
         assert!(dialogs <= DIALOGS, "{dialogs} dialogs");
         assert!(
             transactions <= 4 * TRANSACTIONS,
@@ -181,6 +184,10 @@ impl Desk {
         match event {
             SipEvent::Request { transaction, .. } => self.transaction = *transaction,
             SipEvent::Response { .. } => {}
+            SipEvent::Subscription {
+                subscription,
+                event,
+            } => self.subscription(*subscription, event),
             SipEvent::Ended { dialog } => {
                 let ends = self.ends.entry(*dialog).or_default();
                 *ends += 1;
@@ -203,6 +210,18 @@ impl Desk {
                 self.dialog = *dialog;
                 assert_eq!(*self.ends.entry(*dialog).or_default(), 0, "{event:?}");
             }
+        }
+    }
+
+    fn subscription(&mut self, id: SubscriptionId, event: &SubscriptionEvent) {
+        match event {
+            SubscriptionEvent::Asked { .. } => {
+                self.endpoint.accept_subscription(self.now, id, &[]);
+            }
+            SubscriptionEvent::NotifyDue { .. } => {
+                self.endpoint.notify(self.now, id, &News::default());
+            }
+            SubscriptionEvent::Changed | SubscriptionEvent::Ended => {}
         }
     }
 
