@@ -135,6 +135,16 @@ fn is_due(event: &SipEvent) -> bool {
     )
 }
 
+fn is_changed(event: &SipEvent) -> bool {
+    matches!(
+        event,
+        SipEvent::Subscription {
+            event: SubscriptionEvent::Changed,
+            ..
+        }
+    )
+}
+
 fn is_ended(event: &SipEvent) -> bool {
     matches!(
         event,
@@ -412,16 +422,7 @@ fn after_a_restart_it_goes_on_with_higher_numbers() {
     for n in 0..200 {
         lamp.answers(&last, 200, "");
         // What is told to be stored is stored while the next 60 are sent.
-        let changed = |event| {
-            matches!(
-                event,
-                SipEvent::Subscription {
-                    event: SubscriptionEvent::Changed,
-                    ..
-                }
-            )
-        };
-        let told = lamp.w.events.drain(..).any(changed);
+        let told = lamp.w.events.drain(..).any(|e| is_changed(&e));
         lamp.shows(&format!("{n}"));
         last = lamp.notify();
         assert!(last.cseq().is_some_and(|(n, _)| n <= stored.cseq), "{n}");
