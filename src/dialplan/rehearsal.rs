@@ -53,6 +53,7 @@ pub(crate) fn dialed(status: DialStatus, sip_code: u16) -> Outcome {
         status,
         sip_code,
         is_final,
+        q850: None,
         by: "102".into(),
         ring: time,
         talk: time,

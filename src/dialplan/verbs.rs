@@ -235,6 +235,10 @@ fn dial(
             ("status".into(), dialed.status.word().into()),
             ("sip_code".into(), i64::from(dialed.sip_code).into()),
             ("final".into(), dialed.is_final.into()),
+            (
+                "q850".into(),
+                dialed.q850.map_or(Dynamic::UNIT, |q| i64::from(q).into()),
+            ),
             ("by".into(), dialed.by.into()),
             ("ring_secs".into(), dialed.ring.as_secs_f64().into()),
             ("talk_secs".into(), dialed.talk.as_secs_f64().into()),

@@ -3,7 +3,7 @@
 use crate::call::{
     Activity, Call, Script, dial, end, gather, life, offer, originate, play, script, talk,
 };
-use crate::cause::Verdict;
+use crate::cause::{Told, Verdict};
 use crate::command::Command;
 use crate::event::{CallId, Event};
 use crate::office::{Office, Query};
@@ -139,13 +139,9 @@ impl Switch {
     /// What concerns one leg of a call.
     fn of_leg(&mut self, event: SipEvent) {
         match event {
-            SipEvent::Cancelled { dialog, reason: _ } => self.leg(dialog, |office, call, index| {
-                end::leg_ended(office, call, index);
-                end::end(
-                    office,
-                    call,
-                    Verdict::refused(487, "cancelled by the caller"),
-                );
+            SipEvent::Cancelled { dialog, reason } => self.leg(dialog, |office, call, index| {
+                note_reason(call, index, reason);
+                cancelled(office, call, index);
             }),
             SipEvent::Ringing {
                 dialog,
@@ -164,10 +160,11 @@ impl Switch {
             SipEvent::Refused {
                 dialog,
                 status,
-                response: _,
+                response,
             } => {
+                let told = response.as_ref().map(Told::of).unwrap_or_default();
                 self.leg(dialog, |office, call, index| {
-                    dial::refused(office, call, index, status)
+                    dial::refused(office, call, index, (status, told))
                 });
             }
             SipEvent::Reoffered { dialog, request } => {
@@ -182,7 +179,10 @@ impl Switch {
             SipEvent::Probed { dialog, status } => self.leg(dialog, |office, call, index| {
                 life::probed(office, call, index, status);
             }),
-            SipEvent::HungUp { dialog, reason: _ } => self.leg(dialog, left),
+            SipEvent::HungUp { dialog, reason } => self.leg(dialog, |office, call, index| {
+                note_reason(call, index, reason);
+                left(office, call, index);
+            }),
             SipEvent::Lost { dialog } => self.leg(dialog, lost),
             SipEvent::Incoming { .. }
             | SipEvent::Request { .. }
@@ -318,16 +318,32 @@ fn lost(office: &mut Office, call: &mut Call, index: usize) {
     left(office, call, index);
 }
 
+/// Keeps why the party of leg `index` is leaving.
+fn note_reason(call: &mut Call, index: usize, reason: Option<String>) {
+    if let Some(leg) = call.legs.get_mut(index) {
+        leg.told = Told::of_reason(reason.as_deref());
+    }
+}
+
+/// The caller gave up.
+fn cancelled(office: &mut Office, call: &mut Call, index: usize) {
+    end::leg_ended(office, call, index);
+    let told = call.legs.get(index).map(|leg| leg.told).unwrap_or_default();
+    let verdict = Verdict::refused(487, "cancelled by the caller").with(told);
+    end::end(office, call, verdict);
+}
+
 /// The party of leg `index` hung up.
 fn left(office: &mut Office, call: &mut Call, index: usize) {
     end::leg_ended(office, call, index);
     if index == call.subject {
+        let told = call.subject().map(|leg| leg.told).unwrap_or_default();
         let verdict = if call.is_up() {
             Verdict::completed("hung up by the caller")
         } else {
             Verdict::refused(487, "hung up by the caller before the answer")
         };
-        return end::end(office, call, verdict);
+        return end::end(office, call, verdict.with(told));
     }
     talk::party_left(office, call, index, "hung up by the called party".into());
 }

@@ -59,6 +59,7 @@ fn phones(office: &Office, number: &str) -> Result<Vec<Branch>, Verdict> {
             ending: Ending::Unavailable,
             sip_code: 480,
             why: format!("{number} is not registered"),
+            told: cause::Told::default(),
         })
     } else {
         Ok(branches)

@@ -151,8 +151,10 @@ pub struct Dialed {
     pub status: DialStatus,
     /// The best final SIP status of the parties rung; 200 when answered.
     pub sip_code: u16,
-    /// Another trunk will not help: 404, 484, 486, 600, 603.
+    /// Another trunk will not help: 404, 484, 486, 600, 603, 604, 607, 608, or a Q.850 cause that says the same.
     pub is_final: bool,
+    /// The Q.850 cause (1 to 127) that the party whose status this is told, if it did.
+    pub q850: Option<u8>,
     /// Who answered, or empty.
     pub by: String,
     pub ring: Duration,

@@ -15,6 +15,7 @@ fn route(entry: Entry, session: SessionInfo, status: DialStatus, sip_code: u16) 
             status,
             sip_code,
             is_final: sip_code == 404,
+            q850: None,
             by: String::new(),
             ring: Duration::ZERO,
             talk: Duration::ZERO,

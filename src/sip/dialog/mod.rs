@@ -340,7 +340,8 @@ fn tag_of(address: Option<NameAddr>) -> String {
 }
 
 fn reason_of(message: &Message) -> Option<String> {
-    message
-        .header(HeaderId::Reason)
-        .map(std::borrow::Cow::into_owned)
+    // RFC 3326 §2: one value for each protocol, on one line or on several.
+    let mut lines = message.headers(HeaderId::Reason);
+    let first = lines.next()?.into_owned();
+    Some(lines.fold(first, |all, line| format!("{all}, {line}")))
 }

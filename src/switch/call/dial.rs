@@ -4,7 +4,7 @@ use super::leg::sdp_trouble;
 use super::{
     Activity, Call, Leg, LegState, MAX_LEGS, Script, answer, emergency, end, originate, play, talk,
 };
-use crate::cause::{self, Verdict};
+use crate::cause::{self, Told, Verdict};
 use crate::office::{Office, Query};
 use crate::target::{self, Branch};
 use crate::verb::{DialOptions, Dialed, Outcome, TargetSpec};
@@ -20,6 +20,8 @@ pub(crate) struct Dial {
     pub(crate) since: Instant,
     /// The best final status so far; 0: none.
     pub(crate) best: u16,
+    /// What the party that gave it told beside.
+    pub(crate) told: Told,
     /// The number shown to the called party.
     pub(crate) caller_id: String,
     /// Some party rings.
@@ -39,6 +41,7 @@ pub(crate) fn start(
         branches: Vec::new(),
         since: office.now,
         best: 0,
+        told: Told::default(),
         caller_id,
         ringing: false,
         options,
@@ -108,7 +111,7 @@ pub(crate) fn resolved(office: &mut Office, call: &mut Call, index: usize, mut f
     };
     if flows.is_empty() {
         leg.diagnosis = Some("its host name leads nowhere".to_owned());
-        return refused(office, call, index, 503);
+        return refused(office, call, index, (503, Told::default()));
     }
     let first = flows.remove(0);
     leg.alternatives = flows;
@@ -142,7 +145,7 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
         Ok(local) => local,
         Err(trouble) => {
             leg.diagnosis = Some(trouble.why());
-            return refused(office, call, index, trouble.code());
+            return refused(office, call, index, (trouble.code(), Told::default()));
         }
     };
     leg.open(office);
@@ -167,6 +170,10 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
 
 /// A 101 to 199 of leg `index`.
 pub(crate) fn ringing(office: &mut Office, call: &mut Call, index: usize, response: &Message) {
+    // RFC 6228 §4: a fork of the provider's ended; nothing rings because of that.
+    if response.status() == Some(199) {
+        return;
+    }
     let Activity::Dial(dial) = &mut call.activity else {
         return;
     };
@@ -230,7 +237,7 @@ pub(crate) fn answered(office: &mut Office, call: &mut Call, index: usize, respo
         if let Some(dialog) = dialog {
             office.sip.bye(office.now, dialog, Some(cause::reason(488)));
         }
-        return refused(office, call, index, 488);
+        return refused(office, call, index, (488, Told::default()));
     }
     if let Some(leg) = call.legs.get_mut(index) {
         leg.state = LegState::Up;
@@ -244,11 +251,7 @@ pub(crate) fn answered(office: &mut Office, call: &mut Call, index: usize, respo
     dial.branches.retain(|branch| *branch != index);
     let ring = office.now.duration_since(dial.since);
     let limit = dial.options.max_duration;
-    end::cancel_branches(
-        office,
-        call,
-        Some("SIP;cause=200;text=\"Call completed elsewhere\""),
-    );
+    end::cancel_branches(office, call, Some(cause::ELSEWHERE));
     if let Some(leg) = call.legs.get(index) {
         call.to.clone_from(&leg.party.number);
     }
@@ -267,8 +270,13 @@ pub(crate) fn answered(office: &mut Office, call: &mut Call, index: usize, respo
     talk::start(office, call, index, ring, limit);
 }
 
-/// Leg `index` ended before its answer with `code`.
-pub(crate) fn refused(office: &mut Office, call: &mut Call, index: usize, code: u16) {
+/// Leg `index` ended before its answer with `code`, and with what its party told beside.
+pub(crate) fn refused(
+    office: &mut Office,
+    call: &mut Call,
+    index: usize,
+    (code, told): (u16, Told),
+) {
     let dial_ended = match &mut call.activity {
         Activity::Dial(dial) if dial.branches.contains(&index) => {
             // RFC 3263 §4.3: 503 and no answer at all are reasons to try the next address.
@@ -288,11 +296,33 @@ pub(crate) fn refused(office: &mut Office, call: &mut Call, index: usize, code: 
     }
     if dial_ended {
         if let Activity::Dial(dial) = &mut call.activity {
-            dial.best = cause::better(dial.best, code);
+            let best = cause::better(dial.best, code);
+            if best != dial.best {
+                (dial.best, dial.told) = (best, told);
+            }
+        }
+        if code >= 600 {
+            silence(office, call, index);
         }
         check(office, call);
     } else {
         originate::refused(office, call, code);
+    }
+}
+
+/// A 6xx speaks for the party, not for one of its phones (RFC 3261 §21.6, §16.7 step 5): the others stop ringing.
+fn silence(office: &mut Office, call: &mut Call, index: usize) {
+    let Some(party) = call.legs.get(index).map(|leg| leg.party.clone()) else {
+        return;
+    };
+    let Activity::Dial(dial) = &mut call.activity else {
+        return;
+    };
+    let legs = &call.legs;
+    let same = |branch: &mut usize| legs.get(*branch).is_some_and(|leg| leg.party == party);
+    let others: Vec<usize> = dial.branches.extract_if(.., same).collect();
+    for other in others {
+        end::drop_leg(office, call, other, None);
     }
 }
 
@@ -320,8 +350,17 @@ fn check(office: &mut Office, call: &mut Call) {
     };
     if dial.branches.is_empty() {
         let code = if dial.best == 0 { 480 } else { dial.best };
+        let told = dial.told;
         let why = hint(call, code);
-        give_up(office, call, why);
+        let ending = cause::ending_of(cause::meant(code, told));
+        give_up(
+            office,
+            call,
+            Verdict {
+                ending,
+                ..why.with(told)
+            },
+        );
     }
 }
 
@@ -341,12 +380,14 @@ fn give_up(office: &mut Office, call: &mut Call, why: Verdict) {
     if call.is_up() {
         play::stop(office, call);
     }
-    let code = why.sip_code;
+    let (code, told) = (why.sip_code, why.told);
+    let meant = cause::meant(code, told);
     call.verdict = Some(why);
     let outcome = Dialed {
-        status: cause::status_of(code),
+        status: cause::status_of(meant),
         sip_code: code,
-        is_final: cause::is_final(code),
+        is_final: cause::is_final(meant),
+        q850: told.q850,
         by: String::new(),
         ring,
         talk: Duration::ZERO,

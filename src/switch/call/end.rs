@@ -40,15 +40,16 @@ pub(crate) fn end(office: &mut Office, call: &mut Call, mut verdict: Verdict) {
     call.disarm(office);
     call.ended = Some(office.now);
     call.activity = Activity::Ending;
+    let code_of_caller = verdict.sip_code;
+    call.verdict = Some(verdict);
     for index in 0..call.legs.len() {
         let code = if index == call.subject {
-            verdict.sip_code
+            code_of_caller
         } else {
             0
         };
         drop_leg(office, call, index, Some(code));
     }
-    call.verdict = Some(verdict);
     match call.script {
         Script::Asking => super::script::resume(office, call, crate::verb::Outcome::Gone),
         Script::Running => office.out.push_back(Command::StopScript { call: call.id }),
@@ -73,15 +74,25 @@ pub(crate) fn drop_leg(office: &mut Office, call: &mut Call, index: usize, code:
     };
     let now = office.now;
     let incoming = leg.incoming;
+    let ended = matches!(call.activity, Activity::Ending);
+    let verdict = call.verdict.as_ref().filter(|_| ended);
+    let told = verdict.map(|verdict| verdict.told).unwrap_or_default();
     match (leg.state, leg.dialog) {
         (LegState::Ringing | LegState::Early, Some(dialog)) if incoming => {
             let code = code.filter(|c| *c >= 400).unwrap_or(480);
-            office
-                .sip
-                .refuse(now, dialog, code, &[("Reason", cause::reason(code))]);
+            let headers = match verdict.filter(|verdict| verdict.sip_code == code) {
+                Some(verdict) => verdict.headers(),
+                None => Verdict::of_status(code).headers(),
+            };
+            office.sip.refuse(now, dialog, code, &headers);
         }
-        (LegState::Ringing | LegState::Early, Some(dialog)) => office.sip.cancel(now, dialog, None),
-        (LegState::Up, Some(dialog)) => office.sip.bye(now, dialog, Some(cause::reason(200))),
+        (LegState::Ringing | LegState::Early, Some(dialog)) => {
+            office.sip.cancel(now, dialog, told.reason());
+        }
+        (LegState::Up, Some(dialog)) => {
+            let reason = told.q850.map_or_else(|| cause::reason(200), cause::q850);
+            office.sip.bye(now, dialog, Some(reason));
+        }
         (LegState::Resolving | LegState::Ended, _) | (_, None) => {}
     }
     leg_ended(office, call, index);

@@ -1,5 +1,6 @@
 //! A leg: one party on one dialog with one stream.
 
+use crate::cause::Told;
 use crate::office::Office;
 use media::{
     Direction as MediaDirection, LocalMedia, Negotiated, SdpError, Settings, StreamId, StreamStats,
@@ -54,6 +55,8 @@ pub(crate) struct Leg {
     pub(crate) diagnosis: Option<String>,
     /// When the silent party was asked for a sign of life that has not come.
     pub(crate) asked: Option<Instant>,
+    /// Why the party hung up, as it told.
+    pub(crate) told: Told,
 }
 
 /// Why a leg cannot have media.
@@ -83,6 +86,7 @@ impl Leg {
             stats: None,
             diagnosis: None,
             asked: None,
+            told: Told::default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! A call that an administrator starts: the first party is rung, then the dialplan runs as if it had dialled.
 
 use super::{Activity, Call, dial, end};
-use crate::cause::Verdict;
+use crate::cause::{self, Verdict};
 use crate::event::CallId;
 use crate::office::Office;
 use crate::target;
@@ -65,11 +65,7 @@ pub(crate) fn answered(office: &mut Office, call: &mut Call, index: usize) {
         return;
     };
     branches.retain(|branch| *branch != index);
-    end::cancel_branches(
-        office,
-        call,
-        Some("SIP;cause=200;text=\"Call completed elsewhere\""),
-    );
+    end::cancel_branches(office, call, Some(cause::ELSEWHERE));
     call.disarm(office);
     call.subject = index;
     call.answered = Some(office.now);

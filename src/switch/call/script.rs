@@ -149,8 +149,13 @@ pub(crate) fn ended(office: &mut Office, call: &mut Call, end: ScriptEnd) {
     match end {
         ScriptEnd::Finished | ScriptEnd::Stopped => {
             let verdict = if call.is_up() {
-                let noted = Some(call.verdict_hint()).filter(|why| !why.is_empty());
-                Verdict::completed(noted.unwrap_or_else(|| "the dialplan ended".into()))
+                match call.verdict.take().filter(|noted| !noted.why.is_empty()) {
+                    Some(noted) => Verdict {
+                        told: noted.told,
+                        ..Verdict::completed(noted.why)
+                    },
+                    None => Verdict::completed("the dialplan ended"),
+                }
             } else {
                 refusal(call, 480, "the dialplan ended without an answer".into())
             };

@@ -55,25 +55,26 @@ pub(crate) fn other_left(office: &mut Office, call: &mut Call, why: String) {
         return;
     };
     let (leg, ring, talked) = (talk.leg, talk.ring, office.now.duration_since(talk.since));
-    let by = call
-        .legs
-        .get(leg)
-        .map(|leg| leg.party.number.clone())
-        .unwrap_or_default();
+    let (by, told) = match call.legs.get(leg) {
+        Some(leg) => (leg.party.number.clone(), leg.told),
+        None => Default::default(),
+    };
+    let verdict = Verdict::completed(why).with(told);
     end::drop_leg(office, call, leg, None);
     if call.script == super::Script::Absent {
-        return end::end(office, call, Verdict::completed(why));
+        return end::end(office, call, verdict);
     }
     office.media(media::Command::Part {
         stream: call.stream(call.subject),
     });
-    call.verdict = Some(Verdict::completed(why));
+    call.verdict = Some(verdict);
     call.finish(
         office,
         Outcome::Dialed(Dialed {
             status: DialStatus::Answered,
             sip_code: 200,
             is_final: true,
+            q850: told.q850,
             by,
             ring,
             talk: talked,

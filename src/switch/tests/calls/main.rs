@@ -2,6 +2,7 @@
 
 mod admission;
 mod basic;
+mod causes;
 mod directory;
 mod emergency;
 mod keepalive;

@@ -7,6 +7,7 @@
 )]
 
 pub(crate) mod phone;
+mod phone_letters;
 
 use bytes::Bytes;
 use directory::{CallRecord, Codec, Directory, Extension, Ha1};

@@ -48,6 +48,12 @@ pub(crate) struct Phone {
     /// What it wants sent.
     pub(crate) out: Vec<String>,
     pub(crate) heard: Vec<String>,
+    /// The same, whole.
+    pub(crate) letters: Vec<String>,
+    /// Header lines it adds: by method to its requests, by status to its answers.
+    pub(crate) adds: BTreeMap<String, String>,
+    /// Its first answer to a call.
+    pub(crate) rings_with: u16,
     /// The connection lines of the SDP it was sent.
     pub(crate) connections: Vec<String>,
     repeats: BTreeMap<String, Repeat>,
@@ -105,6 +111,9 @@ impl Phone {
             claims: None,
             out: Vec::new(),
             heard: Vec::new(),
+            letters: Vec::new(),
+            adds: BTreeMap::new(),
+            rings_with: 180,
             connections: Vec::new(),
             repeats: BTreeMap::new(),
             answers: BTreeMap::new(),
@@ -156,6 +165,11 @@ impl Phone {
         (extra, body): (&str, &str),
     ) -> String {
         let d = &self.dialog;
+        let added = self
+            .adds
+            .get(method)
+            .map(String::as_str)
+            .unwrap_or_default();
         let kind = if body.is_empty() {
             ""
         } else {
@@ -163,7 +177,7 @@ impl Phone {
         };
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch={branch};rport\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\n\
-             Call-ID: {}\r\nCSeq: {} {method}\r\nContact: <sip:{}@{}>\r\n{extra}{kind}Content-Length: {}\r\n\r\n{body}",
+             Call-ID: {}\r\nCSeq: {} {method}\r\nContact: <sip:{}@{}>\r\n{added}{extra}{kind}Content-Length: {}\r\n\r\n{body}",
             self.address,
             d.local,
             d.remote,
@@ -234,6 +248,7 @@ impl Phone {
         }
         self.heard
             .push(text.lines().next().unwrap_or_default().to_owned());
+        self.letters.push(text.to_owned());
         let connections = text.lines().filter(|l| l.starts_with("c="));
         self.connections.extend(connections.map(str::to_owned));
         match status(text) {
@@ -349,8 +364,10 @@ impl Phone {
         } else {
             "Content-Type: application/sdp\r\n"
         };
+        let added = self.adds.get(&code.to_string());
+        let added = added.map(String::as_str).unwrap_or_default();
         format!(
-            "SIP/2.0 {code} Whatever\r\n{vias}From: {}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: {}\r\nContact: <sip:{}@{}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+            "SIP/2.0 {code} Whatever\r\n{vias}From: {}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: {}\r\nContact: <sip:{}@{}>\r\n{added}{kind}Content-Length: {}\r\n\r\n{body}",
             header(request, "From"),
             header(request, "Call-ID"),
             header(request, "CSeq"),
@@ -404,7 +421,7 @@ impl Phone {
             return self.send(now, &format!("refusal{}", header(text, "Call-ID")), busy);
         }
         self.invite = text.to_owned();
-        let ringing = self.answer_text(180, text, "");
+        let ringing = self.answer_text(self.rings_with, text, "");
         let local = header(&ringing, "To");
         self.dialog = Dialog {
             call_id: header(text, "Call-ID"),
