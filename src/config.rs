@@ -1,13 +1,28 @@
 //! `offhook.toml` → [`Config`]: every key checked at start, every fault told with its key and the way to mend it.
 
 use crate::layers::{Layers, each_key};
+use crate::phones::Phones;
+use directory::number::Network;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// The commented example: every key with its default.
 pub const EXAMPLE: &str = include_str!("offhook.example.toml");
+
+/// Loopback, and what RFC 1918, RFC 3927, RFC 4193 and RFC 4291 §2.5.6 keep off the internet.
+const LOCAL_NETWORKS: [&str; 8] = [
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "::1",
+    "fc00::/7",
+    "fe80::/10",
+];
 
 /// A fault in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +50,7 @@ pub struct Config {
     pub data: Data,
     pub database: Database,
     pub sip: Sip,
+    pub phones: Phones,
     pub tls: Tls,
     pub rtp: Rtp,
     pub http: Http,
@@ -64,6 +80,7 @@ pub struct Database {
 pub struct Sip {
     pub listen: Vec<String>,
     pub external_host: Option<String>,
+    pub local_networks: Vec<String>,
     pub realm: String,
     pub max_calls: usize,
     pub nat_keepalive_s: u64,
@@ -144,6 +161,7 @@ impl Default for Sip {
         Self {
             listen: listen.chain(tls).collect(),
             external_host: None,
+            local_networks: LOCAL_NETWORKS.map(str::to_owned).to_vec(),
             realm: "offhook".into(),
             max_calls: 2_000,
             nat_keepalive_s: 30,
@@ -243,6 +261,15 @@ impl Config {
         })
     }
 
+    /// `[sip] local_networks`.
+    pub(crate) fn local_networks(&self) -> Vec<RangeInclusive<IpAddr>> {
+        let networks = self.sip.local_networks.iter();
+        networks
+            .filter_map(|text| Network::parse(text))
+            .map(|network| network.range())
+            .collect()
+    }
+
     /// The database's URL, with the default filled in.
     pub fn database_url(&self) -> String {
         if self.database.url.is_empty() {
@@ -263,6 +290,7 @@ impl Config {
     fn faults(&self) -> Vec<Error> {
         let mut faults = self.listen_faults();
         faults.extend(self.sip_faults());
+        faults.extend(self.phones.faults());
         faults.extend(self.rtp_faults());
         faults.extend(self.path_faults());
         faults.extend(self.other_faults());
@@ -322,6 +350,14 @@ impl Config {
                 "[sip] external_host",
                 format!("{host:?} is neither a host name nor an address that others can reach"),
                 "write it without a port, for example pbx.example.net or 192.0.2.1, or leave the key away",
+            ));
+        }
+        let networks = &self.sip.local_networks;
+        if let Some(text) = networks.iter().find(|text| Network::parse(text).is_none()) {
+            faults.push(fault(
+                "[sip] local_networks",
+                format!("{text:?} is no network"),
+                "write networks like 192.168.0.0/16, or leave the key away",
             ));
         }
         if self.sip.max_calls == 0 {
@@ -584,6 +620,10 @@ mod tests {
             ("SIP__EXTERNAL_HOST", "192.0.2.300", "[sip] external_host"),
             ("SIP__EXTERNAL_HOST", "[192.0.2.1]", "[sip] external_host"),
             ("SIP__EXTERNAL_HOST", "0.0.0.0", "[sip] external_host"),
+            ("SIP__LOCAL_NETWORKS", "10.0.0.0/33", "[sip] local_networks"),
+            ("PHONES__PING_S", "10", "[phones] ping_s"),
+            ("PHONES__NAT_EXPIRES_S", "10", "[phones] nat_expires_s"),
+            ("PHONES__SERVICE_ROUTE", "sip:pbx", "[phones] service_route"),
             ("SIP__MAX_CALLS", "0", "[sip] max_calls"),
             ("SIP__NAT_KEEPALIVE_S", "5", "[sip] nat_keepalive_s"),
             ("SIP__REALM", "off\u{7}hook", "[sip] realm"),
@@ -619,6 +659,8 @@ mod tests {
             ("SIP__EXTERNAL_HOST", "192.0.2.1"),
             ("SIP__EXTERNAL_HOST", "[2001:db8::1]"),
             ("SIP__EXTERNAL_HOST", ""),
+            ("SIP__LOCAL_NETWORKS", ""),
+            ("PHONES__SERVICE_ROUTE", "<sip:pbx.example.net;lr>"),
             ("LOG__JOURNAL", ""),
             ("DIALPLAN__OUTBOUND_PREFIX", ""),
             ("RTP__HOLD_TIMEOUT_S", "0"),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,6 +20,10 @@ pub struct Header {
     pub origin_unix_ms: i64,
     pub external_host: Option<String>,
     pub external_media: Option<IpAddr>,
+    #[serde(default)]
+    pub local_networks: Vec<RangeInclusive<IpAddr>>,
+    #[serde(default)]
+    pub phones: switch::Phones,
     #[serde(default)]
     pub nat_keepalive_s: u64,
     pub rtp_port_min: u16,
@@ -39,6 +44,8 @@ impl Header {
             origin_unix_ms: config.origin_unix_ms,
             external_host: config.external_host.clone(),
             external_media: config.external_media,
+            local_networks: config.local_networks.clone(),
+            phones: config.phones.clone(),
             nat_keepalive_s: config.nat_keepalive.as_secs(),
             rtp_port_min: config.rtp_port_min,
             rtp_port_max: config.rtp_port_max,
@@ -59,6 +66,8 @@ impl Header {
             origin_unix_ms: self.origin_unix_ms,
             external_host: self.external_host,
             external_media: self.external_media,
+            local_networks: self.local_networks,
+            phones: self.phones,
             nat_keepalive: Duration::from_secs(self.nat_keepalive_s),
             rtp_port_min: self.rtp_port_min,
             rtp_port_max: self.rtp_port_max,

@@ -177,8 +177,11 @@ enum Kind {
 impl Kind {
     fn of(section: &str, key: &str) -> Kind {
         match (section, key) {
-            ("sip", "listen") | ("emergency", "numbers") => Kind::List,
+            ("sip", "listen" | "local_networks")
+            | ("phones", "service_route")
+            | ("emergency", "numbers") => Kind::List,
             ("sip", "max_calls" | "nat_keepalive_s")
+            | ("phones", "ping_s" | "nat_expires_s")
             | ("rtp", "port_min" | "port_max" | "timeout_s" | "hold_timeout_s") => Kind::Number,
             ("sip", "external_host")
             | ("rtp", "external_address")

@@ -1,6 +1,6 @@
 //! Offhook's wiring: the only place that knows every room of the house.
 //!
-//! `layers` reads `offhook.toml` and the environment, `config` judges what they say, `check` adds the dialplan and
+//! `layers` reads `offhook.toml` and the environment, `config` and `phones` judge what they say, `check` adds the dialplan and
 //! the database, `run` starts all and keeps the one loop around the Switch, `journal` records that loop and runs it
 //! again. The rooms are the crates beside these files: `sip`, `media` and `directory` are the vocabulary, `switch` is
 //! the PBX, `dialplan`, `store`, `api` and `net` are its edges.
@@ -9,6 +9,7 @@ pub mod check;
 pub mod config;
 pub mod journal;
 mod layers;
+mod phones;
 pub mod run;
 mod shift;
 mod start;

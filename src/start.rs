@@ -233,6 +233,8 @@ pub(crate) fn switch_config(config: &Config) -> Result<switch::Config, StartErro
         origin_unix_ms: i64::try_from(unix.as_millis()).unwrap_or(0),
         external_host: config.external_host(),
         external_media: config.rtp.external_address,
+        local_networks: config.local_networks(),
+        phones: config.phones.settings(),
         nat_keepalive: Duration::from_secs(config.sip.nat_keepalive_s),
         rtp_port_min: config.rtp.port_min,
         rtp_port_max: config.rtp.port_max,

@@ -25,6 +25,8 @@ fn settings() -> switch::Config {
         origin_unix_ms: 1_700_000_000_000,
         external_host: None,
         external_media: None,
+        local_networks: Vec::new(),
+        phones: switch::Phones::default(),
         nat_keepalive: Duration::ZERO,
         rtp_port_min: 10_000,
         rtp_port_max: 10_100,
@@ -70,6 +72,7 @@ fn office() -> Directory {
         max_contacts: 1,
         allow_weak_password: false,
         redirects: directory::Redirects::Follow,
+        allowed_networks: Vec::new(),
     };
     Directory::new(vec![extension], vec![(trunk, Some(PASSWORD.into()))])
 }
@@ -86,6 +89,7 @@ fn phone() -> Registration {
         call_id: "x".into(),
         cseq: 1,
         expires_at_ms: i64::MAX,
+        ..Registration::default()
     }
 }
 

@@ -147,6 +147,7 @@ fn read(
         max_contacts: fields.number("max_contacts", DEFAULT_MAX_CONTACTS),
         allow_weak_password: fields.flag("allow_weak_password"),
         redirects: directory::Redirects::default(),
+        allowed_networks: fields.list("allowed_networks"),
     };
     let mut wrong = Vec::new();
     match password(
@@ -204,6 +205,7 @@ fn view(e: &Extension) -> Map<String, Value> {
         "codecs": e.codecs,
         "max_contacts": e.max_contacts,
         "allow_weak_password": e.allow_weak_password,
+        "allowed_networks": e.allowed_networks,
     });
     match value {
         Value::Object(members) => members,

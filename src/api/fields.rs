@@ -125,6 +125,25 @@ impl Fields {
         }
     }
 
+    /// A list of strings; empty when absent.
+    pub(crate) fn list(&mut self, field: &str) -> Vec<String> {
+        let texts = match self.members.remove(field) {
+            None => return Vec::new(),
+            Some(Value::Array(items)) => items.into_iter().map(|item| match item {
+                Value::String(text) => Some(text),
+                _ => None,
+            }),
+            Some(_) => {
+                self.refuse(Invalid::new(field, "must be a list of strings"));
+                return Vec::new();
+            }
+        };
+        texts.collect::<Option<_>>().unwrap_or_else(|| {
+            self.refuse(Invalid::new(field, "must list only strings"));
+            Vec::new()
+        })
+    }
+
     /// Codec names in order of preference; all codecs when absent.
     pub(crate) fn codecs(&mut self, field: &str) -> Vec<Codec> {
         let names = match self.members.remove(field) {

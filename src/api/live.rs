@@ -121,6 +121,7 @@ mod tests {
             call_id: "x".into(),
             cseq: 1,
             expires_at_ms: 1,
+            ..Registration::default()
         };
         live.apply(&Notice::Registered(registration.clone()));
         live.apply(&Notice::Registered(Registration {

@@ -1,7 +1,9 @@
 //! An extension: a number in the office that phones register for.
 
+use crate::number::Network;
 use crate::{Codec, Invalid};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// The two digests of `user:realm:password` that a phone's answer is checked against (RFC 3261 §22.4,
 /// RFC 7616 §3.4.2), in lower-case hex. The password itself is not kept.
@@ -44,6 +46,9 @@ pub struct Extension {
     pub allow_weak_password: bool,
     #[serde(default)]
     pub redirects: Redirects,
+    /// The networks it may register and call from, such as `192.0.2.0/24`, at most 50; empty: anywhere.
+    #[serde(default)]
+    pub allowed_networks: Vec<String>,
 }
 
 impl Extension {
@@ -64,7 +69,25 @@ impl Extension {
         if !(1..=50).contains(&self.max_contacts) {
             wrong.push(Invalid::new("max_contacts", "must be 1 to 50"));
         }
+        wrong.extend(self.check_networks());
         wrong
+    }
+
+    /// Whether a phone of it may be at `address`.
+    pub fn allows(&self, address: IpAddr) -> bool {
+        let holds = |text: &String| Network::parse(text).is_some_and(|n| n.contains(address));
+        self.allowed_networks.is_empty() || self.allowed_networks.iter().any(holds)
+    }
+
+    fn check_networks(&self) -> Option<Invalid> {
+        let networks = &self.allowed_networks;
+        let bad = networks.iter().find(|text| Network::parse(text).is_none());
+        let why = match bad {
+            Some(text) => format!("{text:?} is no network; write 192.0.2.0/24 or 2001:db8::/32"),
+            None if networks.len() > 50 => "must be at most 50 networks".to_owned(),
+            None => return None,
+        };
+        Some(Invalid::new("allowed_networks", why))
     }
 }
 
@@ -117,9 +140,17 @@ mod tests {
             max_contacts: 0,
             allow_weak_password: false,
             redirects: Redirects::Follow,
+            allowed_networks: vec!["192.0.2.0/24".into(), "office".into()],
         };
         let fields: Vec<_> = extension.check().into_iter().map(|i| i.field).collect();
-        assert_eq!(fields, ["number", "name", "codecs", "max_contacts"]);
+        let all = [
+            "number",
+            "name",
+            "codecs",
+            "max_contacts",
+            "allowed_networks",
+        ];
+        assert_eq!(fields, all);
     }
 
     #[test]

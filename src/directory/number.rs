@@ -47,6 +47,22 @@ impl Network {
         (bits <= width).then_some(Network { address, bits })
     }
 
+    /// The first and the last address; an IPv4 network written as IPv6 is one of IPv4.
+    pub fn range(&self) -> std::ops::RangeInclusive<IpAddr> {
+        match self.address.to_canonical() {
+            IpAddr::V4(address) => {
+                let hosts = u32::MAX.checked_shr(u32::from(self.bits)).unwrap_or(0);
+                let first = u32::from(address) & !hosts;
+                IpAddr::V4(first.into())..=IpAddr::V4((first | hosts).into())
+            }
+            IpAddr::V6(address) => {
+                let hosts = u128::MAX.checked_shr(u32::from(self.bits)).unwrap_or(0);
+                let first = u128::from(address) & !hosts;
+                IpAddr::V6(first.into())..=IpAddr::V6((first | hosts).into())
+            }
+        }
+    }
+
     /// Whether `address` lies in the network; an IPv4 address mapped into IPv6 counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address.to_canonical(), address.to_canonical()) {
@@ -80,6 +96,24 @@ mod tests {
         );
         assert_eq!(Network::parse("10.0.0.0/33"), None);
         assert_eq!(Network::parse("example.net"), None);
+    }
+
+    #[test]
+    fn a_network_has_a_first_and_a_last_address() {
+        for (text, first, last) in [
+            ("10.1.2.3/8", "10.0.0.0", "10.255.255.255"),
+            ("0.0.0.0/0", "0.0.0.0", "255.255.255.255"),
+            ("192.0.2.7", "192.0.2.7", "192.0.2.7"),
+            (
+                "fc00::/7",
+                "fc00::",
+                "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+            ),
+        ] {
+            let range = Network::parse(text).expect("a network").range();
+            assert_eq!(range.start().to_string(), first, "{text}");
+            assert_eq!(range.end().to_string(), last, "{text}");
+        }
     }
 
     #[test]

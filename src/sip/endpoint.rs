@@ -2,6 +2,8 @@
 //! Not here: what a request is checked for (`screen.rs`), who gets it (`dispatch.rs`), the machines
 //! (`transaction/`, `dialog/`). Drain [`Endpoint::poll`] after every call; call [`Endpoint::expire`] at [`Endpoint::deadline`].
 
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,6 +26,8 @@ pub struct Config {
     pub seed: [u8; 32],
     /// Host written into Via and Contact instead of the flow's local address.
     pub external_host: Option<String>,
+    /// Who is in one of these sees the flow's local address all the same.
+    pub local_networks: Vec<RangeInclusive<IpAddr>>,
     /// RFC 3261 §17.1.1.1: the round trip estimate, 500 ms by default. T2 is 8 and T4 10 times as much.
     pub t1: Duration,
     /// Above this many live transactions new out-of-dialog requests are answered 503 with Retry-After.
@@ -41,12 +45,23 @@ impl Default for Config {
             user_agent: "Offhook".to_owned(),
             seed: [0; 32],
             external_host: None,
+            local_networks: Vec::new(),
             t1: Duration::from_millis(500),
             max_transactions: 200_000,
             max_dialogs: 50_000,
             max_subscriptions: 20_000,
             max_subscriptions_per_source: 5_000,
         }
+    }
+}
+
+impl Config {
+    /// The configured host, where the peer on `flow` is to see it in Via and Contact; None: the flow's local address.
+    pub fn host_on(&self, flow: &Flow) -> Option<&str> {
+        let peer = flow.remote.ip().to_canonical();
+        let inside = |network: &RangeInclusive<IpAddr>| network.contains(&peer);
+        let host = self.external_host.as_deref()?;
+        (!self.local_networks.iter().any(inside)).then_some(host)
     }
 }
 
@@ -111,6 +126,8 @@ pub struct OutRequest {
     /// Content type and bytes.
     pub body: Option<(String, Vec<u8>)>,
     pub credentials: Option<Login>,
+    /// Route header values, topmost first.
+    pub route: Vec<String>,
 }
 
 /// A request inside a dialog: INFO, MESSAGE, NOTIFY, REFER.

@@ -32,7 +32,7 @@ impl Store {
     pub async fn create_extension(&self, extension: &Extension) -> Result<()> {
         sqlx::query(
             "INSERT INTO extensions (number, name, ha1_md5, ha1_sha256, codecs, max_contacts, allow_weak_password, \
-             redirects) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+             redirects, allowed_networks) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(&extension.number)
         .bind(&extension.name)
@@ -42,17 +42,29 @@ impl Store {
         .bind(i64::from(extension.max_contacts))
         .bind(i16::from(extension.allow_weak_password))
         .bind(word(&extension.redirects)?)
+        .bind(json(&extension.allowed_networks)?)
         .execute(&self.pool)
         .await
         .map_err(taken("number"))?;
         Ok(())
     }
 
-    /// Replaces everything but the number, or [`Error::NotFound`].
+    /// Replaces everything but the number, or [`Error::NotFound`]. A new password ends the registrations.
     pub async fn update_extension(&self, extension: &Extension) -> Result<()> {
+        let mut transaction = self.pool.begin().await?;
+        // First, because SQLite wants a transaction to begin by writing. Whoever registered with the old password is
+        // not to be there after a restart.
+        sqlx::query(
+            "DELETE FROM registrations WHERE extension = $1 AND EXISTS \
+             (SELECT 1 FROM extensions WHERE number = $1 AND ha1_sha256 <> $2)",
+        )
+        .bind(&extension.number)
+        .bind(&extension.ha1.sha256)
+        .execute(&mut *transaction)
+        .await?;
         let done = sqlx::query(
             "UPDATE extensions SET name = $2, ha1_md5 = $3, ha1_sha256 = $4, codecs = $5, max_contacts = $6, \
-             allow_weak_password = $7, redirects = $8 WHERE number = $1",
+             allow_weak_password = $7, redirects = $8, allowed_networks = $9 WHERE number = $1",
         )
         .bind(&extension.number)
         .bind(&extension.name)
@@ -62,9 +74,12 @@ impl Store {
         .bind(i64::from(extension.max_contacts))
         .bind(i16::from(extension.allow_weak_password))
         .bind(word(&extension.redirects)?)
-        .execute(&self.pool)
+        .bind(json(&extension.allowed_networks)?)
+        .execute(&mut *transaction)
         .await?;
-        found(done.rows_affected())
+        found(done.rows_affected())?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// Removes it and its registrations, or [`Error::NotFound`].
@@ -122,5 +137,6 @@ fn extension(row: &AnyRow) -> Result<Extension> {
         max_contacts: row.number("max_contacts")?,
         allow_weak_password: row.flag("allow_weak_password")?,
         redirects: row.word("redirects")?,
+        allowed_networks: row.json("allowed_networks")?,
     })
 }

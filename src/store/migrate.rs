@@ -7,6 +7,7 @@ use sqlx::{Any, AnyPool, Row, Transaction};
 /// Every migration in order, by the number its file's name begins with.
 const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/0001_office.sql")),
+    (2, include_str!("../../migrations/0002_phones.sql")),
     (6, include_str!("../../migrations/0006_identity.sql")),
 ];
 

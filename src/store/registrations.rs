@@ -1,6 +1,6 @@
 //! Registrations: where phones are, kept over restarts. Written by [`crate::Writer`].
 
-use crate::row::{Columns, plain};
+use crate::row::{Columns, json, plain};
 use crate::{Result, Store};
 use directory::Registration;
 use sqlx::any::AnyRow;
@@ -9,21 +9,23 @@ use sqlx::{Any, Transaction};
 /// What is to be done to one binding.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Change {
-    Keep(Registration),
+    Keep(Box<Registration>),
     Drop { extension: String, binding: String },
 }
 
 impl Store {
-    /// Every registration that has not expired at `now_ms` (Unix milliseconds), by extension and binding;
+    /// Every registration that has not expired at `now_ms` (Unix milliseconds), the longest unheard of first;
     /// the expired ones are forgotten.
     pub async fn registrations(&self, now_ms: i64) -> Result<Vec<Registration>> {
         sqlx::query("DELETE FROM registrations WHERE expires_at_ms <= $1")
             .bind(now_ms)
             .execute(&self.pool)
             .await?;
-        let rows = sqlx::query("SELECT * FROM registrations ORDER BY extension, binding")
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = sqlx::query(
+            "SELECT * FROM registrations ORDER BY registered_at_ms, extension, binding",
+        )
+        .fetch_all(&self.pool)
+        .await?;
         rows.iter().map(registration).collect()
     }
 
@@ -53,10 +55,13 @@ async fn upsert(
 ) -> Result<()> {
     sqlx::query(
         "INSERT INTO registrations (extension, binding, contact, source, local, transport, user_agent, call_id, cseq, \
-         expires_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         expires_at_ms, registered_at_ms, instance, reg_id, path, gruu_key) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
          ON CONFLICT (extension, binding) DO UPDATE SET contact = excluded.contact, source = excluded.source, \
          local = excluded.local, transport = excluded.transport, user_agent = excluded.user_agent, \
-         call_id = excluded.call_id, cseq = excluded.cseq, expires_at_ms = excluded.expires_at_ms",
+         call_id = excluded.call_id, cseq = excluded.cseq, expires_at_ms = excluded.expires_at_ms, \
+         registered_at_ms = excluded.registered_at_ms, instance = excluded.instance, reg_id = excluded.reg_id, \
+         path = excluded.path, gruu_key = excluded.gruu_key",
     )
     .bind(plain(&registration.extension).into_owned())
     .bind(plain(&registration.binding).into_owned())
@@ -68,6 +73,11 @@ async fn upsert(
     .bind(plain(&registration.call_id).into_owned())
     .bind(i64::from(registration.cseq))
     .bind(registration.expires_at_ms)
+    .bind(registration.registered_at_ms)
+    .bind(plain(&registration.instance).into_owned())
+    .bind(i64::from(registration.reg_id))
+    .bind(plain(&json(&registration.path)?).into_owned())
+    .bind(plain(&registration.gruu_key).into_owned())
     .execute(&mut **transaction)
     .await?;
     Ok(())
@@ -86,5 +96,10 @@ fn registration(row: &AnyRow) -> Result<Registration> {
         call_id: row.text("call_id")?,
         cseq: row.number("cseq")?,
         expires_at_ms: row.number("expires_at_ms")?,
+        registered_at_ms: row.number("registered_at_ms")?,
+        instance: row.text("instance")?,
+        reg_id: row.number("reg_id")?,
+        path: row.json("path")?,
+        gruu_key: row.text("gruu_key")?,
     })
 }

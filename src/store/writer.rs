@@ -138,7 +138,7 @@ impl Writer {
     /// Remembers a binding, in place of an earlier state of the same one; returns at once.
     pub fn keep(&self, registration: Registration) {
         let key = (registration.extension.clone(), registration.binding.clone());
-        self.change(key, Change::Keep(registration));
+        self.change(key, Change::Keep(Box::new(registration)));
     }
 
     /// Forgets a binding; returns at once.

@@ -26,8 +26,26 @@ impl Answer {
     }
 }
 
-/// The extension that proves to have sent `request` (RFC 3261 §22.2, RFC 7616), or what to answer instead.
-pub(crate) fn authenticate(office: &mut Office, request: &Message) -> Result<String, Answer> {
+/// The extension that proves to have sent `request` (RFC 3261 §22.2, RFC 7616) and may be where it came from, or what
+/// to answer instead.
+pub(crate) fn authenticate(
+    office: &mut Office,
+    request: &Message,
+    flow: &Flow,
+) -> Result<String, Answer> {
+    let user = prove(office, request)?;
+    let at = flow.remote.ip().to_canonical();
+    let extension = office.directory.extensions.get(&user);
+    if extension.is_some_and(|e| e.allows(at)) {
+        return Ok(user);
+    }
+    let method = request.method();
+    let why = format!("{method} of {user} refused: {at} is in none of its allowed networks");
+    office.warn(None, why);
+    Err(Answer::status(403))
+}
+
+fn prove(office: &mut Office, request: &Message) -> Result<String, Answer> {
     let given = request
         .headers(HeaderId::Authorization)
         .chain(request.headers(HeaderId::ProxyAuthorization))
@@ -137,7 +155,7 @@ pub(crate) fn invite(
     }
     let mut call = match trunk {
         Some(trunk) => from_trunk(office, &trunk, &user, request),
-        None => match authenticate(office, request) {
+        None => match authenticate(office, request, &flow) {
             Ok(extension) => from_extension(office, &extension, request),
             Err(answer) => {
                 office

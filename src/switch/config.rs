@@ -1,6 +1,8 @@
 //! What the Switch is told at its start.
 
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 /// The Switch's settings, from `offhook.toml`.
@@ -17,6 +19,9 @@ pub struct Config {
     pub external_host: Option<String>,
     /// Put in SDP instead of the local address.
     pub external_media: Option<IpAddr>,
+    /// Whoever is in one of these networks is told our local address all the same.
+    pub local_networks: Vec<RangeInclusive<IpAddr>>,
+    pub phones: Phones,
     /// A phone behind NAT is asked something at least this often; zero: never.
     pub nat_keepalive: Duration,
     pub rtp_port_min: u16,
@@ -29,4 +34,26 @@ pub struct Config {
     pub emergency: Vec<String>,
     /// The most calls at once; over it 503, but for an emergency.
     pub max_calls: usize,
+}
+
+/// How registered phones are looked after. The default does none of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phones {
+    /// Every phone is asked whether it is there at least this often; zero: never.
+    pub ping: Duration,
+    /// The longest registration of a UDP phone behind NAT; zero: as long as any.
+    pub nat_expires: Duration,
+    /// Service-Route values for every phone (RFC 3608).
+    pub service_route: Vec<String>,
+    /// Sleeping phones are woken by push notifications (RFC 8599).
+    pub push: Option<Push>,
+}
+
+/// Push notifications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Push {
+    /// A phone that was sent one has this long to register.
+    pub wait: Duration,
+    /// The longest registration of a phone that can be woken.
+    pub expires: Duration,
 }

@@ -98,6 +98,7 @@ fn ask(office: &mut Office, contact: String, flow: Flow) -> TransactionId {
         headers: vec![("Accept".to_owned(), "application/sdp".to_owned())],
         body: None,
         credentials: None,
+        route: Vec::new(),
     };
     office.sip.request(office.now, request)
 }

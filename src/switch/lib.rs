@@ -32,7 +32,7 @@ mod watch;
 
 use call::Call;
 pub use command::Command;
-pub use config::Config;
+pub use config::{Config, Phones, Push};
 pub use event::{CallId, Event, QueryId, UnknownCall};
 pub use notice::{CallState, LiveCall, Notice, TrunkState};
 use office::Office;

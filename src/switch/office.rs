@@ -60,6 +60,7 @@ impl Office {
             user_agent: concat!("Offhook/", env!("CARGO_PKG_VERSION")).to_owned(),
             seed: config.seed,
             external_host: config.external_host.clone(),
+            local_networks: config.local_networks.clone(),
             t1: Duration::from_millis(500),
             max_transactions: 50_000,
             max_dialogs: 20_000,
@@ -168,9 +169,16 @@ impl Office {
     /// The host part of our own addresses as a peer on `flow` may know it, IPv6 in brackets.
     pub(crate) fn host_for(&self, flow: &Flow) -> String {
         match &self.config.external_host {
-            Some(host) => host.clone(),
-            None => bracketed(flow.local.ip()),
+            Some(host) if !self.is_inside(flow) => host.clone(),
+            Some(_) | None => bracketed(flow.local.ip()),
         }
+    }
+
+    /// Whether the peer on `flow` reaches us without a router between: it is told our local addresses.
+    pub(crate) fn is_inside(&self, flow: &Flow) -> bool {
+        let peer = flow.remote.ip().to_canonical();
+        let networks = &self.config.local_networks;
+        networks.iter().any(|network| network.contains(&peer))
     }
 }
 

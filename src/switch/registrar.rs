@@ -82,7 +82,7 @@ pub(crate) fn register(office: &mut Office, request: &Message, flow: Flow) -> An
     let Some(extension) = request.to().and_then(|to| to.uri.user) else {
         return Answer::status(400);
     };
-    let user = match admission::authenticate(office, request) {
+    let user = match admission::authenticate(office, request, &flow) {
         Ok(user) => user,
         Err(answer) => return answer,
     };
@@ -129,19 +129,20 @@ pub(crate) fn register(office: &mut Office, request: &Message, flow: Flow) -> An
             source: flow.remote.to_string(),
             local: flow.local.to_string(),
             transport: flow.transport.as_str().to_owned(),
-            user_agent: request
-                .header(sip::HeaderId::UserAgent)
-                .unwrap_or_default()
-                .chars()
-                .take(200)
-                .collect(),
+            user_agent: user_agent(request),
             call_id: call_id.clone(),
             cseq,
             expires_at_ms: office.wall(office.now) + i64::from(wish.seconds) * 1_000,
+            ..Registration::default()
         };
         bind(office, kept, flow, wish.seconds);
     }
     granted(office, &extension)
+}
+
+fn user_agent(request: &Message) -> String {
+    let agent = request.header(sip::HeaderId::UserAgent);
+    agent.unwrap_or_default().chars().take(200).collect()
 }
 
 fn wishes(request: &Message) -> Result<Vec<Wish>, Answer> {
@@ -374,6 +375,7 @@ mod tests {
             call_id: "c".to_owned(),
             cseq: 1,
             expires_at_ms: 0,
+            ..Registration::default()
         };
         let flow = Flow {
             transport,

@@ -232,6 +232,7 @@ fn register(office: &mut Office, name: &str, expires: u32) {
             username: user,
             password,
         }),
+        route: Vec::new(),
     };
     let transaction = office.sip.request(office.now, request);
     if expires > 0 {

@@ -284,6 +284,7 @@ fn a_registration_is_seen_through_its_challenge() {
             headers: vec![("Expires".to_owned(), "300".to_owned())],
             body: None,
             credentials: with_login(Transport::Udp).credentials,
+            route: vec!["<sip:edge.example;lr>".to_owned()],
         },
     );
     w.drain();
@@ -297,6 +298,12 @@ fn a_registration_is_seen_through_its_challenge() {
     );
     let second = w.take_sent().pop().unwrap();
     assert_eq!(second.cseq().unwrap().0, 8);
+    for message in [&first, &second] {
+        assert_eq!(
+            message.header(HeaderId::Route).unwrap(),
+            "<sip:edge.example;lr>"
+        );
+    }
     assert!(
         second
             .header(HeaderId::Authorization)

@@ -87,6 +87,9 @@ impl Layer {
         ];
         let answers = ask.auth.answers().to_vec();
         let mut draft = self.draft(request.flow, &request.method, &request.uri);
+        for route in &request.route {
+            draft = draft.header("Route", route);
+        }
         for (name, value) in head.into_iter().chain(answers) {
             draft = draft.header(name, value);
         }

@@ -166,7 +166,7 @@ pub(crate) fn contact(config: &Config, flow: Flow, user: &str) -> String {
 
 fn sent_by(config: &Config, flow: Flow) -> String {
     let port = flow.local.port();
-    match &config.external_host {
+    match config.host_on(&flow) {
         Some(host) if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{port}"),
         Some(host) => format!("{host}:{port}"),
         None => flow.local.to_string(),
@@ -209,5 +209,37 @@ mod tests {
             contact(&config, flow, ""),
             "<sip:[2001:db8::1]:5060;transport=tcp>"
         );
+    }
+
+    #[test]
+    fn the_office_sees_the_local_address_and_the_world_the_configured_name() {
+        let config = Config {
+            external_host: Some("pbx.example.net".to_owned()),
+            local_networks: vec!["10.0.0.0".parse().unwrap()..="10.255.255.255".parse().unwrap()],
+            ..Config::default()
+        };
+        for (remote, shown) in [
+            ("10.1.2.3:5060", "<sip:a@10.0.0.1:5061;transport=tls>"),
+            (
+                "[::ffff:10.1.2.3]:5060",
+                "<sip:a@10.0.0.1:5061;transport=tls>",
+            ),
+            (
+                "192.0.2.9:5060",
+                "<sip:a@pbx.example.net:5061;transport=tls>",
+            ),
+            (
+                "[2001:db8::9]:5060",
+                "<sip:a@pbx.example.net:5061;transport=tls>",
+            ),
+        ] {
+            let flow = Flow {
+                transport: Transport::Tls,
+                local: "10.0.0.1:5061".parse().unwrap(),
+                remote: remote.parse().unwrap(),
+                id: 3,
+            };
+            assert_eq!(contact(&config, flow, "a"), shown, "{remote}");
+        }
     }
 }

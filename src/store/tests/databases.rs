@@ -111,6 +111,8 @@ async fn suite(new: impl AsyncFn(&str) -> Place) {
     records_outlive_a_kill(new("kill").await).await;
     strange_records(new("strange").await).await;
     registrations_outlive_a_restart(new("registrations").await).await;
+    a_new_password_ends_the_registrations(new("password").await).await;
+    registrations_come_in_order_of_age(new("age").await).await;
     many_writers_at_once(new("many").await).await;
 }
 
@@ -182,6 +184,7 @@ fn extension(number: &str) -> Extension {
         max_contacts: 3,
         allow_weak_password: true,
         redirects: Redirects::Refuse,
+        allowed_networks: vec!["192.0.2.0/24".into(), "2001:db8::/32".into()],
     }
 }
 
@@ -218,6 +221,7 @@ async fn extensions(place: Place) {
         max_contacts: 1,
         allow_weak_password: false,
         redirects: Redirects::Follow,
+        allowed_networks: Vec::new(),
         ..extension("103")
     };
     store.update_extension(&changed).await.expect("changed");
@@ -535,6 +539,14 @@ fn registration(extension: &str, expires_at_ms: i64) -> Registration {
         call_id: "abc@phone".into(),
         cseq: u32::MAX,
         expires_at_ms,
+        registered_at_ms: 1_700_000_000_000,
+        instance: "<urn:uuid:0>".into(),
+        reg_id: 2,
+        path: vec![
+            "<sip:edge\0.example;lr;ob>".into(),
+            "<sip:core.example;lr>".into(),
+        ],
+        gruu_key: "0123456789abcdef".into(),
     }
 }
 
@@ -557,10 +569,60 @@ async fn registrations_outlive_a_restart(place: Place) {
     let store = place.open().await;
     let expected = Registration {
         user_agent: "Phone\u{fffd} 1".into(),
+        path: vec![
+            "<sip:edge\0.example;lr;ob>".into(),
+            "<sip:core.example;lr>".into(),
+        ],
         ..registration("102", 3_000)
     };
     assert_eq!(store.registrations(1_000).await, Ok(vec![expected]));
     assert_eq!(store.registrations(3_000).await, Ok(vec![]));
+}
+
+/// Who registered with the old password is not let in again by a restart; any other change leaves phones alone.
+async fn a_new_password_ends_the_registrations(place: Place) {
+    let store = place.open().await;
+    let writer = Writer::start(store.clone(), place.spool());
+    for number in ["101", "102"] {
+        store
+            .create_extension(&extension(number))
+            .await
+            .expect("made");
+        writer.keep(registration(number, 2_000));
+    }
+    writer.finish(SOON).await;
+    let renamed = Extension {
+        name: "Anna".into(),
+        ..extension("101")
+    };
+    store.update_extension(&renamed).await.expect("changed");
+    let others = |all: Vec<Registration>| all.into_iter().map(|r| r.extension).collect::<Vec<_>>();
+    assert_eq!(
+        others(store.registrations(0).await.expect("read")),
+        ["101", "102"]
+    );
+    let secured = Extension {
+        ha1: ha1("101", "office", "another password"),
+        ..renamed
+    };
+    store.update_extension(&secured).await.expect("changed");
+    assert_eq!(others(store.registrations(0).await.expect("read")), ["102"]);
+}
+
+/// The longest unheard of come first, whatever their names.
+async fn registrations_come_in_order_of_age(place: Place) {
+    let store = place.open().await;
+    let writer = Writer::start(store.clone(), place.spool());
+    for (number, at) in [("101", 30), ("102", 10), ("103", 20)] {
+        writer.keep(Registration {
+            registered_at_ms: at,
+            ..registration(number, 2_000)
+        });
+    }
+    writer.finish(SOON).await;
+    let all = store.registrations(0).await.expect("read");
+    let numbers: Vec<&str> = all.iter().map(|r| r.extension.as_str()).collect();
+    assert_eq!(numbers, ["102", "103", "101"]);
 }
 
 /// The administrator, the writer and readers do not get into each other's way.

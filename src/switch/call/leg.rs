@@ -112,6 +112,7 @@ impl Leg {
             .config
             .external_media
             .filter(|e| e.is_ipv4() == ip.is_ipv4())
+            .filter(|_| !self.flow.is_some_and(|flow| office.is_inside(&flow)))
             .unwrap_or(ip);
         // RFC 3264 §8: the version grows by one with every SDP we send.
         self.version += 1;

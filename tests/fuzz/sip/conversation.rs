@@ -311,5 +311,6 @@ fn request(which: usize) -> OutRequest {
         headers: vec![("Contact".to_owned(), "<sip:us@192.0.2.1>".to_owned())],
         body: None,
         credentials: Some(login()),
+        route: Vec::new(),
     }
 }

@@ -27,7 +27,7 @@ async fn an_extension_comes_to_life_and_goes(mut office: Office) {
     assert_eq!(answer.header("location"), "/api/v1/extensions/101");
     let shown = json!({
         "number": "101", "name": "", "codecs": ["opus", "G722", "PCMA", "PCMU"],
-        "max_contacts": 5, "allow_weak_password": false,
+        "max_contacts": 5, "allow_weak_password": false, "allowed_networks": [],
     });
     assert_eq!(answer.body, shown);
     let directory = office.told().expect("told before the answer");
@@ -76,6 +76,11 @@ fn wrong_values() -> Vec<(&'static str, Value)> {
         ("max_contacts", json!("5")),
         ("max_contacts", json!(1_000_000)),
         ("allow_weak_password", json!(1)),
+        ("allowed_networks", json!("192.0.2.0/24")),
+        ("allowed_networks", json!([1])),
+        ("allowed_networks", json!(["192.0.2.0/33"])),
+        ("allowed_networks", json!(["office"])),
+        ("allowed_networks", json!(vec!["192.0.2.1"; 51])),
         ("", json!(1)),
     ]
 }
@@ -161,7 +166,8 @@ async fn put_creates_and_replaces(mut office: Office) {
 }
 
 async fn patch_merges(mut office: Office) {
-    let full = json!({"number": "101", "name": "Ann", "password": PASSWORD, "codecs": ["PCMU"], "max_contacts": 2});
+    let full = json!({"number": "101", "name": "Ann", "password": PASSWORD, "codecs": ["PCMU"], "max_contacts": 2,
+        "allowed_networks": ["192.0.2.0/24"]});
     office.post("/extensions", full).await.is(201);
     let patched = office
         .patch("/extensions/101", json!({"name": "Bob"}))
@@ -169,6 +175,7 @@ async fn patch_merges(mut office: Office) {
         .is(200);
     let expected = json!({
         "number": "101", "name": "Bob", "codecs": ["PCMU"], "max_contacts": 2, "allow_weak_password": false,
+        "allowed_networks": ["192.0.2.0/24"],
     });
     assert_eq!(patched.body, expected);
     let nulled = office

@@ -19,6 +19,7 @@ fn registration(extension: &str, binding: &str) -> Registration {
         call_id: "x".into(),
         cseq: 1,
         expires_at_ms: FAR_MS,
+        ..Registration::default()
     }
 }
 

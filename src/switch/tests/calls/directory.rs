@@ -56,6 +56,7 @@ fn registrations_of_a_deleted_extension_do_not_come_back() {
         call_id: "x".into(),
         cseq: 1,
         expires_at_ms: i64::MAX,
+        ..Registration::default()
     };
     world.give(Event::Restored(vec![of("101"), of("102")]));
     let told = world.log.join("\n");

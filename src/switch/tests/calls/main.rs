@@ -8,6 +8,7 @@ mod emergency;
 mod keepalive;
 mod leaving;
 mod life;
+mod networks;
 mod originate;
 #[cfg(debug_assertions)]
 mod panic;

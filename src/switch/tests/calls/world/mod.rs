@@ -20,8 +20,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use switch::{
-    Command, Config, DialOptions, Entry, Event, Outcome, ScriptEnd, SessionInfo, Sizes, Switch,
-    TargetSpec, Verb,
+    Command, Config, DialOptions, Entry, Event, Outcome, Phones, ScriptEnd, SessionInfo, Sizes,
+    Switch, TargetSpec, Verb,
 };
 
 /// RFC 2617 §3.2.2.1 with qop=auth. `ha1` is MD5 of `a:b:c`, whatever the three are, and serves for all three hashes.
@@ -95,22 +95,7 @@ impl World {
         change: impl FnOnce(&mut Config),
     ) -> World {
         let start = Instant::now();
-        let mut config = Config {
-            realm: "offhook".into(),
-            seed: [seed as u8; 32],
-            origin: start,
-            origin_unix_ms: 1_700_000_000_000,
-            external_host: None,
-            external_media: None,
-            nat_keepalive: Duration::from_secs(30),
-            rtp_port_min: 10_000,
-            rtp_port_max: 14_000,
-            rtp_timeout: Duration::from_secs(30),
-            rtp_hold_timeout: Duration::from_secs(3_600),
-            outbound_prefix: "9".into(),
-            emergency: vec!["112".into()],
-            max_calls: 5_000,
-        };
+        let mut config = settings(start, seed);
         change(&mut config);
         let mut world = World {
             switch: Switch::new(config),
@@ -376,6 +361,27 @@ impl World {
     }
 }
 
+fn settings(start: Instant, seed: u64) -> Config {
+    Config {
+        realm: "offhook".into(),
+        seed: [seed as u8; 32],
+        origin: start,
+        origin_unix_ms: 1_700_000_000_000,
+        external_host: None,
+        external_media: None,
+        local_networks: Vec::new(),
+        phones: Phones::default(),
+        nat_keepalive: Duration::from_secs(30),
+        rtp_port_min: 10_000,
+        rtp_port_max: 14_000,
+        rtp_timeout: Duration::from_secs(30),
+        rtp_hold_timeout: Duration::from_secs(3_600),
+        outbound_prefix: "9".into(),
+        emergency: vec!["112".into()],
+        max_calls: 5_000,
+    }
+}
+
 /// Where a phone lives: on IPv6 when its number begins with a 6.
 fn home(number: &str, index: usize) -> SocketAddr {
     let (high, low) = ((index / 200) as u8, (index % 200) as u8 + 1);
@@ -408,6 +414,7 @@ pub(crate) fn extension(number: &str) -> Extension {
         max_contacts: 3,
         allow_weak_password: false,
         redirects: directory::Redirects::Follow,
+        allowed_networks: Vec::new(),
     }
 }
 
