@@ -179,7 +179,7 @@ impl Endpoint {
 
     /// RFC 3261 §8.2: whatever is refused here leaves nothing behind.
     fn admit(&mut self, request: &Message, flow: Flow, known: bool) -> Result<(), Rejection> {
-        screen(request)?;
+        screen(request, &self.layer.config)?;
         if matches!(request.method(), Method::Cancel) {
             return self.take_cancel(request, flow);
         }

@@ -15,7 +15,7 @@ use crate::subscribe::{SubscriptionEvent, SubscriptionId, Subscriptions};
 use crate::transaction::Layer;
 
 /// What we handle, as the Allow header says it. Whatever else is known is answered 405, the rest 501.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REGISTER";
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REGISTER";
 
 /// How the endpoint names itself and how much it holds.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct Config {
     /// Above so many subscriptions, in all and from one address, new ones are answered 503 with Retry-After.
     pub max_subscriptions: usize,
     pub max_subscriptions_per_source: usize,
+    /// RFC 3262: callers that take reliable provisional responses get them; otherwise who requires them is refused 420.
+    pub reliable_provisionals: bool,
 }
 
 impl Default for Config {
@@ -51,6 +53,7 @@ impl Default for Config {
             max_dialogs: 50_000,
             max_subscriptions: 20_000,
             max_subscriptions_per_source: 5_000,
+            reliable_provisionals: true,
         }
     }
 }
@@ -86,6 +89,7 @@ pub struct Invite {
     /// User part of our Contact, plain (it is escaped here).
     pub contact_user: String,
     pub sdp: Vec<u8>,
+    pub reliable: Reliable,
     /// Further headers of the first request (not Via, From, To, Call-ID, CSeq, Contact, Max-Forwards).
     pub headers: Vec<(String, String)>,
     pub credentials: Option<Login>,
@@ -93,6 +97,16 @@ pub struct Invite {
     pub call_id: Option<String>,
     /// Route header values, topmost first.
     pub route: Vec<String>,
+}
+
+/// Whether a called party may ring reliably (RFC 3262). What does is acknowledged inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reliable {
+    Off,
+    /// If it likes.
+    Supported,
+    /// It must; who cannot answers 420.
+    Required,
 }
 
 /// What answers a digest challenge.
@@ -184,8 +198,13 @@ pub enum SipEvent {
         dialog: DialogId,
         sdp: Option<Bytes>,
     },
-    /// Our 2xx was never acknowledged; a BYE was sent.
+    /// Our 2xx or a reliable response before it was never acknowledged; a BYE or 504 was sent.
     Lost { dialog: DialogId },
+    /// PRACK of our offer: the answer of a caller whose INVITE had no offer. None: it brought none.
+    Pracked {
+        dialog: DialogId,
+        sdp: Option<Bytes>,
+    },
     /// A provisional answer 101 to 199, at times repeated; its body may be SDP, its To tag says which fork it is.
     Ringing {
         dialog: DialogId,
@@ -201,7 +220,7 @@ pub enum SipEvent {
         status: u16,
         response: Option<Message>,
     },
-    /// re-INVITE or UPDATE; an empty body asks for our offer. `accept_reoffer` or `refuse_reoffer` it.
+    /// re-INVITE, UPDATE or a PRACK with an offer; an empty body asks for our offer. `accept_reoffer` or `refuse_reoffer` it.
     Reoffered { dialog: DialogId, request: Message },
     /// What came of `reinvite`: the peer's SDP, or the status that refused it.
     Reanswered {

@@ -31,8 +31,8 @@ mod timers;
 mod transaction;
 
 pub use endpoint::{
-    Ask, Config, DialogId, DialogNames, Endpoint, Invite, Login, OutRequest, Output, SipEvent,
-    TransactionId,
+    Ask, Config, DialogId, DialogNames, Endpoint, Invite, Login, OutRequest, Output, Reliable,
+    SipEvent, TransactionId,
 };
 pub use flow::{Flow, Transport};
 pub use message::{

@@ -1,7 +1,7 @@
 //! What a request must stand before anybody acts on it: RFC 3261 §8.2, in its order. What the message's own text shows is
 //! `message::check_request`; here is what depends on us. Who it is from is not asked here (`switch`).
 
-use crate::endpoint::ALLOW;
+use crate::endpoint::{ALLOW, Config};
 use crate::message::{HeaderId, Message, Method, check_request};
 
 /// What to refuse a request with.
@@ -32,7 +32,7 @@ impl Rejection {
 }
 
 /// The message is sound and asks nothing of us that we cannot do.
-pub(crate) fn screen(request: &Message) -> Result<(), Rejection> {
+pub(crate) fn screen(request: &Message, config: &Config) -> Result<(), Rejection> {
     if let Err(refusal) = check_request(request) {
         // Max-Forwards counts hops to us, and these stop here (RFC 3261 §11.1).
         let ends_here = matches!(request.method(), Method::Options | Method::Register);
@@ -43,15 +43,24 @@ pub(crate) fn screen(request: &Message) -> Result<(), Rejection> {
     if matches!(request.method(), Method::Ack | Method::Cancel) {
         return Ok(());
     }
-    // RFC 3261 §8.2.2.3: no extension is required of us that we have, for we have none.
-    let required: Vec<_> = request.values(HeaderId::Require).collect();
-    if !required.is_empty() {
-        return Err(Rejection::with(420, "Unsupported", &required.join(", ")));
+    // RFC 3261 §8.2.2.3: what is required of us and unknown here is named.
+    let required = request.values(HeaderId::Require);
+    let unknown: Vec<_> = required.filter(|tag| !understands(tag, config)).collect();
+    if !unknown.is_empty() {
+        return Err(Rejection::with(420, "Unsupported", &unknown.join(", ")));
     }
-    if matches!(request.method(), Method::Invite | Method::Update) {
+    if matches!(
+        request.method(),
+        Method::Invite | Method::Update | Method::Prack
+    ) {
         content(request)?;
     }
     Ok(())
+}
+
+/// RFC 3261 §19.2: the option tags of what we do.
+fn understands(tag: &str, config: &Config) -> bool {
+    tag.eq_ignore_ascii_case("100rel") && config.reliable_provisionals
 }
 
 /// Whether we take a request of this method outside dialogs.

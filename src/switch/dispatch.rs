@@ -130,6 +130,7 @@ impl Switch {
             | SipEvent::Refused { .. }
             | SipEvent::Reoffered { .. }
             | SipEvent::Confirmed { .. }
+            | SipEvent::Pracked { .. }
             | SipEvent::Probed { .. }
             | SipEvent::HungUp { .. }
             | SipEvent::Lost { .. } => self.of_leg(event),
@@ -176,6 +177,7 @@ impl Switch {
                 });
             }
             SipEvent::Confirmed { dialog, sdp } => self.confirmed(dialog, sdp.as_deref()),
+            SipEvent::Pracked { dialog, sdp } => self.pracked(dialog, sdp.as_deref()),
             SipEvent::Probed { dialog, status } => self.leg(dialog, |office, call, index| {
                 life::probed(office, call, index, status);
             }),
@@ -220,6 +222,14 @@ impl Switch {
                     leg.diagnosis = Some(why.clone());
                 }
                 end::end(office, call, Verdict::completed(why));
+            }
+        });
+    }
+
+    fn pracked(&mut self, dialog: DialogId, sdp: Option<&[u8]>) {
+        self.leg(dialog, |office, call, index| {
+            if let Err(why) = offer::pracked(office, call, index, sdp.unwrap_or_default()) {
+                end::end(office, call, Verdict::refused(488, why));
             }
         });
     }

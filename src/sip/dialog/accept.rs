@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Alarm, Dialog, Phase, Role, change::Ours, tag_of, with_headers};
+use super::{Alarm, Dialog, Peer, Phase, Role, change::Ours, tag_of, with_headers};
 use crate::endpoint::{DialogId, SipEvent, TransactionId};
 use crate::flow::Flow;
 use crate::message::{Builder, HeaderId, Message, ParseError, Uri};
@@ -13,6 +13,15 @@ use crate::transaction::{self, Layer};
 
 /// RFC 3261 §13.3.1.1: a provisional response at least every minute keeps proxies from cancelling.
 const RING_AGAIN: Duration = Duration::from_secs(59);
+
+/// What a response to the INVITE says.
+pub(super) struct Say<'a> {
+    pub(super) status: u16,
+    pub(super) sdp: &'a [u8],
+    pub(super) headers: &'a [(&'a str, String)],
+    /// Its number when it is reliable.
+    pub(super) rseq: Option<u32>,
+}
 
 /// What an unacknowledged 2xx answered.
 pub(super) enum Purpose {
@@ -61,18 +70,21 @@ impl Dialog {
                 request.header(HeaderId::To).unwrap_or_default()
             ),
             local_tag,
-            remote: request
-                .header(HeaderId::From)
-                .unwrap_or_default()
-                .into_owned(),
-            target,
-            routes: request.record_routes(),
+            peer: Peer {
+                remote: request
+                    .header(HeaderId::From)
+                    .unwrap_or_default()
+                    .into_owned(),
+                target,
+                routes: request.record_routes(),
+                local_seq: 0,
+                remote_seq: request.cseq().map(|(number, _)| number),
+            },
             contact_user: uri.and_then(|uri| uri.user).unwrap_or_default(),
-            local_seq: 0,
-            remote_seq: request.cseq().map(|(number, _)| number),
             login: None,
             ringing: None,
             unacked: None,
+            early: None,
             ours: Ours::Idle,
             theirs: None,
             next: None,
@@ -84,8 +96,10 @@ impl Dialog {
             registered: 0,
             stale: Vec::new(),
         };
-        dialog.learn(request);
-        dialog.add_key(layer, &tag_of(from));
+        let tag = tag_of(from);
+        dialog.learn(request, &tag);
+        dialog.offer_reliability(layer, request);
+        dialog.add_key(layer, &tag);
         dialog
     }
 
@@ -109,7 +123,16 @@ impl Dialog {
         } else {
             180
         };
-        if let Some(Ok(bytes)) = self.build_session(layer, invite, status, (sdp, headers)) {
+        if self.rings_reliably(layer, (status, sdp, headers)) {
+            return;
+        }
+        let say = Say {
+            status,
+            sdp,
+            headers,
+            rseq: None,
+        };
+        if let Some(Ok(bytes)) = self.build_session(layer, invite, say) {
             layer.reply(invite, status, bytes);
             self.watch_ringing(layer);
         }
@@ -123,13 +146,25 @@ impl Dialog {
             return;
         };
         let number = request.cseq().map_or(0, |(number, _)| number);
-        match self.build_session(layer, invite, 200, (sdp, headers)) {
+        let Some(sdp) = self.hold_answer(sdp, headers) else {
+            return;
+        };
+        let say = Say {
+            status: 200,
+            sdp,
+            headers,
+            rseq: None,
+        };
+        match self.build_session(layer, invite, say) {
             Some(Ok(bytes)) => {
                 if let Some(timer) = self.ringing.take() {
                     layer.wheel.cancel(timer);
                 }
+                self.still_ringing(layer);
                 self.phase = Phase::Up;
-                self.said = sdp.to_vec();
+                if !sdp.is_empty() {
+                    self.said = sdp.to_vec();
+                }
                 layer.reply(invite, 200, bytes.clone());
                 self.await_ack(layer, Purpose::Call, number, (flow, bytes));
             }
@@ -165,6 +200,7 @@ impl Dialog {
         else {
             return; // a repeat, or the ACK of a refused re-INVITE
         };
+        self.early = None;
         let body = request.body();
         let sdp = (!body.is_empty()).then(|| Bytes::copy_from_slice(body));
         let confirmed = SipEvent::Confirmed {
@@ -236,15 +272,17 @@ impl Dialog {
     pub(super) fn ringing_alarm(&mut self, layer: &mut Layer) {
         match self.phase {
             Phase::Incoming { invite } => {
-                layer.remind(invite);
-                self.watch_ringing(layer);
+                if !self.reminds_reliably(layer) {
+                    layer.remind(invite);
+                    self.watch_ringing(layer);
+                }
             }
             Phase::Calling(_) => self.cancel(layer, None),
             Phase::Up | Phase::Closing(_) | Phase::Over => {}
         }
     }
 
-    fn watch_ringing(&mut self, layer: &mut Layer) {
+    pub(super) fn watch_ringing(&mut self, layer: &mut Layer) {
         if let Some(timer) = self.ringing.take() {
             layer.wheel.cancel(timer);
         }
@@ -252,18 +290,22 @@ impl Dialog {
         self.ringing = Some(layer.wheel.arm(RING_AGAIN, alarm));
     }
 
-    fn build_session(
+    pub(super) fn build_session(
         &mut self,
         layer: &Layer,
         invite: TransactionId,
-        status: u16,
-        what: (&[u8], &[(&str, String)]),
+        say: Say<'_>,
     ) -> Option<Result<Bytes, ParseError>> {
-        let (sdp, headers) = what;
+        let headers = say.headers;
         let wanted = self.take_wanted();
         let (request, _) = layer.request(invite)?;
-        let builder = self.session_response(layer, request, status, sdp);
-        let builder = echo_routes(builder, request);
+        let builder = self.session_response(layer, request, say.status, say.sdp);
+        let mut builder = echo_routes(builder, request);
+        if let Some(rseq) = say.rseq {
+            builder = builder
+                .header("Require", "100rel")
+                .header("RSeq", rseq.to_string());
+        }
         if wanted.is_empty() {
             return Some(with_headers(builder, headers));
         }

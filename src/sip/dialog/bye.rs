@@ -44,8 +44,7 @@ impl Dialog {
     }
 
     fn send_bye(&mut self, layer: &mut Layer, auth: Auth, reason: Option<String>) {
-        let number = self.next_seq();
-        let plain = with_answers(self.draft(layer, "BYE", number), &auth);
+        let plain = with_answers(self.draft(layer, "BYE", None), &auth);
         let owner = Owner::Dialog(self.id);
         let sent = match &reason {
             Some(reason) => {
@@ -75,7 +74,7 @@ impl Dialog {
                 }
                 (Phase::Closing(closing), Notice::Response { response, .. }) => closing
                     .auth
-                    .answer(&mut layer.secret, response, ("BYE", &self.target)),
+                    .answer(&mut layer.secret, response, ("BYE", &self.peer.target)),
                 (Phase::Closing(_), Notice::Failed { status, .. }) => {
                     let stale = *status == 503
                         && self.flow.transport.reliable()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::prack::Session;
 use super::{Alarm, Dialog, Phase, Role, with_answers};
 use crate::endpoint::{ALLOW, SipEvent, TransactionId};
 use crate::message::{HeaderId, Message};
@@ -21,6 +22,8 @@ pub(super) struct Change {
     headers: Vec<(String, String)>,
     auth: Auth,
     glares: u8,
+    /// The fork it went to, before anybody answered.
+    fork: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,8 +91,12 @@ impl Change {
 
 impl Dialog {
     pub(crate) fn reinvite(&mut self, layer: &mut Layer, sdp: &[u8], headers: &[(&str, String)]) {
-        if !matches!(self.phase, Phase::Up) {
+        if matches!(self.phase, Phase::Closing(_) | Phase::Over) {
             return self.reanswered(layer, Err(481));
+        }
+        // RFC 3311 §5.1: before the answer only where offer and answer of the INVITE are through already.
+        if !self.may_change(true) {
+            return self.reanswered(layer, Err(491));
         }
         let asked = |change: Option<&mut Change>| change.is_some_and(|c| c.offer.is_some());
         if asked(self.ours.change()) || asked(self.next.as_deref_mut()) {
@@ -116,6 +123,7 @@ impl Dialog {
                 headers: Vec::new(),
                 auth: Auth::new(login.clone()),
                 glares: 0,
+                fork: None,
             })
         });
         next.merge(offer, headers);
@@ -124,20 +132,21 @@ impl Dialog {
 
     /// Headers that wait for the next response to an INVITE.
     pub(super) fn take_wanted(&mut self) -> Vec<(String, String)> {
-        self.next
-            .take()
-            .map(|next| next.headers)
-            .unwrap_or_default()
+        let next = self.next.take_if(|next| next.offer.is_none());
+        next.map(|next| next.headers).unwrap_or_default()
     }
 
     /// Nothing of ours is on its way any more, or the peer's is done: what waits may go.
     pub(super) fn go_on(&mut self, layer: &mut Layer) {
-        if !matches!(self.phase, Phase::Up) {
-            return;
+        if matches!(self.phase, Phase::Incoming { .. }) {
+            self.ring_on(layer);
         }
         match &self.ours {
             Ours::Idle => {
-                if let Some(next) = self.next.take() {
+                let offers = self.next.as_ref().is_some_and(|next| next.offer.is_some());
+                if self.may_change(offers)
+                    && let Some(next) = self.next.take()
+                {
                     self.send_or_wait(layer, next);
                 }
             }
@@ -177,16 +186,20 @@ impl Dialog {
         self.ours = Ours::Waiting { change, timer };
     }
 
-    fn send_change(&mut self, layer: &mut Layer, change: Box<Change>) {
+    fn send_change(&mut self, layer: &mut Layer, mut change: Box<Change>) {
+        if !self.may_change(change.offer.is_some()) {
+            return self.put_off(layer, change);
+        }
         let by = match change.offer {
+            _ if !matches!(self.phase, Phase::Up) => By::Update,
             None if self.updates => By::Update,
             // RFC 3261 §14.1: a re-INVITE without an offer would ask for one.
             None if self.said.is_empty() => return,
             _ => By::Invite,
         };
-        let number = self.next_seq();
+        change.fork = self.open_fork(change.offer.is_some());
         let mut draft = self
-            .draft(layer, by.method(), number)
+            .draft(layer, by.method(), change.fork.as_deref())
             .header("Contact", self.contact(layer))
             .header("Allow", ALLOW)
             .headers(&change.headers);
@@ -259,8 +272,8 @@ impl Dialog {
     ) {
         let (response, change) = what;
         // RFC 3261 §13.2.2.4: the ACK goes to the target that the 2xx names.
-        self.refresh_target(response);
-        let number = response.cseq().map_or(self.local_seq, |(number, _)| number);
+        self.peer.refresh_target(response);
+        let number = response.cseq().map_or(0, |(number, _)| number);
         if let Some(ack) = self.ack(layer, number, &change.auth) {
             let tag = super::tag_of(response.to());
             layer.acknowledge(transaction, &tag, (self.flow, ack));
@@ -268,8 +281,9 @@ impl Dialog {
     }
 
     fn change_accepted(&mut self, layer: &mut Layer, change: Change, response: &Message) {
-        self.refresh_target(response);
-        self.learn(response);
+        let tag = change.fork.as_deref();
+        self.far_mut(tag).refresh_target(response);
+        self.learn(response, tag.unwrap_or_default());
         if let Some(offer) = change.offer {
             self.said = offer;
             self.reanswered(layer, Ok(Bytes::copy_from_slice(response.body())));
@@ -285,13 +299,14 @@ impl Dialog {
             change.glares += 1;
             return self.wait(layer, change, retry);
         }
-        let request = (by.method(), self.target.as_str());
+        let target = &self.far(change.fork.as_deref()).target;
+        let request = (by.method(), target.as_str());
         if change.auth.answer(&mut layer.secret, response, request) {
             return self.send_change(layer, change);
         }
         // Its Allow promised too much, or somebody between us knows no UPDATE.
         if by == By::Update && !matches!(status, 408 | 481) && change.offer.is_none() {
-            self.updates = false;
+            self.forget_update(change.fork.as_deref());
             return self.send_change(layer, change);
         }
         self.change_failed(layer, &change, status);
@@ -302,8 +317,68 @@ impl Dialog {
         if change.offer.is_some() {
             self.reanswered(layer, Err(status));
         }
-        if matches!(status, 408 | 481) {
+        if matches!(status, 408 | 481) && matches!(self.phase, Phase::Up) {
             self.hang_up(layer, None);
+        }
+    }
+
+    fn forget_update(&mut self, tag: Option<&str>) {
+        match (&mut self.phase, tag) {
+            (Phase::Calling(calling), Some(tag)) => {
+                if let Some(fork) = calling.fork_mut(tag) {
+                    fork.updates = false;
+                }
+            }
+            _ => self.updates = false,
+        }
+    }
+
+    /// Whether a change may go now. RFC 3311 §5.1: before the answer by UPDATE, where the early dialog is known to both,
+    /// and an offer only when the INVITE's was answered.
+    fn may_change(&self, offers: bool) -> bool {
+        match &self.phase {
+            Phase::Up => true,
+            Phase::Incoming { .. } => {
+                self.updates
+                    && self.is_known_early()
+                    && (!offers || self.session() == Session::Settled)
+            }
+            Phase::Calling(_) => self.open_fork(offers).is_some(),
+            Phase::Closing(_) | Phase::Over => false,
+        }
+    }
+
+    /// Before the answer it may become impossible: an identity waits for that, an offer does not.
+    fn put_off(&mut self, layer: &mut Layer, change: Box<Change>) {
+        if change.offer.is_some() {
+            self.change_failed(layer, &change, 491);
+        } else {
+            self.next.get_or_insert(change);
+        }
+    }
+
+    /// The fork of `tag` answered: what went to another one is void, but an identity goes again.
+    pub(super) fn leave_change(&mut self, layer: &mut Layer, tag: &str) {
+        let Some(change) = self.ours.change() else {
+            return;
+        };
+        let elsewhere = change.fork.take().is_some_and(|fork| fork != tag);
+        if !elsewhere || self.ours.transaction().is_none() {
+            return;
+        }
+        if let Ours::Sent {
+            mut change,
+            transaction,
+            ..
+        } = std::mem::replace(&mut self.ours, Ours::Idle)
+        {
+            layer.abandon(transaction);
+            if change.offer.take().is_some() {
+                self.reanswered(layer, Err(487));
+            }
+            if !change.headers.is_empty() {
+                self.next.get_or_insert(change);
+            }
         }
     }
 
@@ -332,8 +407,14 @@ fn retry_after(response: &Message) -> Option<u64> {
     digits.parse::<u64>().ok().map(|seconds| seconds.min(10))
 }
 
-fn owned(headers: &[(&str, String)]) -> impl Iterator<Item = (String, String)> {
+pub(super) fn owned(headers: &[(&str, String)]) -> impl Iterator<Item = (String, String)> {
     headers
         .iter()
         .map(|(name, value)| ((*name).to_owned(), value.clone()))
+}
+
+pub(super) fn borrowed(headers: &[(String, String)]) -> impl Iterator<Item = (&str, String)> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
 }

@@ -16,6 +16,20 @@ pub(super) struct Errand {
     transaction: TransactionId,
     ask: Box<Ask>,
     auth: Auth,
+    whose: Whose,
+}
+
+/// Who wants a request of ours, and which fork it goes to while there are several.
+enum Whose {
+    Switch { tag: Option<String> },
+    Prack { tag: Option<String> },
+}
+
+impl Whose {
+    fn tag(&self) -> Option<&str> {
+        let (Whose::Switch { tag } | Whose::Prack { tag }) = self;
+        tag.as_deref()
+    }
 }
 
 impl Dialog {
@@ -54,7 +68,14 @@ impl Dialog {
     }
 
     pub(crate) fn ask(&mut self, layer: &mut Layer, ask: Ask) -> Option<TransactionId> {
-        let stands = matches!(self.phase, Phase::Up | Phase::Incoming { .. });
+        let (stands, tag) = match &self.phase {
+            Phase::Up | Phase::Incoming { .. } => (true, None),
+            Phase::Calling(calling) => {
+                let tag = calling.forks.last().map(|fork| fork.tag.clone());
+                (tag.is_some(), tag)
+            }
+            Phase::Closing(_) | Phase::Over => (false, None),
+        };
         // These have doors of their own.
         let own = matches!(
             ask.method.as_str(),
@@ -63,28 +84,72 @@ impl Dialog {
         if !stands || own || self.errands.len() >= MAX_ERRANDS {
             return None;
         }
-        let auth = Auth::new(self.login.clone());
-        let transaction = self.send_errand(layer, &ask, &auth)?;
+        self.begin_errand(layer, ask, Whose::Switch { tag })
+    }
+
+    /// Whether a reliable response may be acknowledged: one that is not comes again.
+    pub(super) fn has_room_for_prack(&self) -> bool {
+        self.errands.len() < 2 * MAX_ERRANDS
+    }
+
+    /// Acknowledges a reliable response of the fork of `tag`. What is answered to that tells nobody anything.
+    pub(super) fn prack(&mut self, layer: &mut Layer, prack: Ask, tag: String) {
+        self.begin_errand(layer, prack, Whose::Prack { tag: Some(tag) });
+    }
+
+    fn begin_errand(&mut self, layer: &mut Layer, ask: Ask, whose: Whose) -> Option<TransactionId> {
+        let errand = Errand {
+            id: TransactionId(0),
+            transaction: TransactionId(0),
+            ask: Box::new(ask),
+            auth: Auth::new(self.login.clone()),
+            whose,
+        };
+        let transaction = self.send_errand(layer, &errand)?;
         self.errands.push(Errand {
             id: transaction,
             transaction,
-            ask: Box::new(ask),
-            auth,
+            ..errand
         });
         Some(transaction)
     }
 
-    fn send_errand(&mut self, layer: &mut Layer, ask: &Ask, auth: &Auth) -> Option<TransactionId> {
-        let number = self.next_seq();
-        let mut draft = self
-            .draft(layer, &ask.method, number)
-            .header("Contact", self.contact(layer))
-            .headers(&ask.headers);
-        draft = with_answers(draft, auth);
+    fn send_errand(&mut self, layer: &mut Layer, errand: &Errand) -> Option<TransactionId> {
+        let ask = &errand.ask;
+        let mut draft = self.draft(layer, &ask.method, errand.whose.tag());
+        // RFC 3262 §7.3: PRACK refreshes no target.
+        if matches!(errand.whose, Whose::Switch { .. }) {
+            draft = draft.header("Contact", self.contact(layer));
+        }
+        draft = with_answers(draft.headers(&ask.headers), &errand.auth);
         if let Some((content_type, body)) = &ask.body {
             draft = draft.body(content_type, body);
         }
         layer.start(draft, Owner::Dialog(self.id)).ok()
+    }
+
+    /// The fork of `tag` answered the call: no other one is asked anything more.
+    pub(super) fn leave_errands(&mut self, layer: &mut Layer, tag: &str) {
+        for mut errand in std::mem::take(&mut self.errands) {
+            if errand.whose.tag().is_none_or(|of| of == tag) {
+                let (Whose::Switch { tag } | Whose::Prack { tag }) = &mut errand.whose;
+                *tag = None;
+                self.errands.push(errand);
+                continue;
+            }
+            layer.abandon(errand.transaction);
+            self.told(layer, &errand, 481);
+        }
+    }
+
+    fn told(&self, layer: &mut Layer, errand: &Errand, status: u16) {
+        if matches!(errand.whose, Whose::Switch { .. }) {
+            layer.event(SipEvent::Told {
+                dialog: self.id,
+                transaction: errand.id,
+                status,
+            });
+        }
     }
 
     pub(super) fn is_errand(&self, transaction: TransactionId) -> bool {
@@ -116,18 +181,14 @@ impl Dialog {
             && errand.auth.answer(
                 &mut layer.secret,
                 response,
-                (&errand.ask.method, &self.target),
+                (&errand.ask.method, &self.far(errand.whose.tag()).target),
             )
-            && let Some(again) = self.send_errand(layer, &errand.ask, &errand.auth)
+            && let Some(again) = self.send_errand(layer, &errand)
         {
             errand.transaction = again;
             return self.errands.push(errand);
         }
-        layer.event(SipEvent::Told {
-            dialog: self.id,
-            transaction: errand.id,
-            status,
-        });
+        self.told(layer, &errand, status);
     }
 
     pub(super) fn forget_errands(&mut self, layer: &mut Layer) {

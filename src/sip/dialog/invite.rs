@@ -5,8 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::cancel::Cancel;
-use super::{Dialog, Phase, Role, change::Ours, tag_of, with_answers};
-use crate::endpoint::{ALLOW, DialogId, Invite, SipEvent, TransactionId};
+use super::early::{Fork, MAX_EARLY};
+use super::{Dialog, Peer, Phase, Role, change::Ours, tag_of, with_answers};
+use crate::endpoint::{ALLOW, DialogId, Invite, Reliable, SipEvent, TransactionId};
 use crate::flow::Flow;
 use crate::message::{HeaderId, Message};
 use crate::transaction::{self, Auth, Draft, Layer, Notice, Owner};
@@ -14,16 +15,20 @@ use crate::transaction::{self, Auth, Draft, Layer, Notice, Owner};
 /// RFC 3261 §16.6 timer C: more than three minutes, begun anew by every sign of ringing (which §13.3.1.1 wants each minute).
 const RING_LIMIT: Duration = Duration::from_secs(190);
 
-/// Early dialogs of one call that we take requests from.
-const MAX_EARLY: usize = 8;
+/// RFC 3261 §12.2.1.1: the BYE of a fork that lost counts on from what its early dialog was sent, PRACK and UPDATE, of which
+/// nothing is known by then. More than these few it never is.
+const EARLY_REQUESTS: u32 = 1_000;
 
 /// A call without a final answer.
 pub(super) struct Calling {
-    request: Invite,
+    pub(super) request: Invite,
     /// None only while the first one could not be sent.
     pub(super) invite: Option<TransactionId>,
     auth: Auth,
     pub(super) cancel: Cancel,
+    /// The tag of who rang last.
+    pub(super) heard: String,
+    pub(super) forks: Vec<Fork>,
 }
 
 impl Dialog {
@@ -40,15 +45,18 @@ impl Dialog {
                 .unwrap_or_else(|| layer.secret.token()),
             local: format!("{};tag={local_tag}", request.from),
             local_tag,
-            remote: request.to.clone(),
-            target: request.uri.clone(),
-            routes: request.route.clone(),
+            peer: Peer {
+                remote: request.to.clone(),
+                target: request.uri.clone(),
+                routes: request.route.clone(),
+                local_seq: 0,
+                remote_seq: None,
+            },
             contact_user: std::mem::take(&mut request.contact_user),
-            local_seq: 0,
-            remote_seq: None,
             login: request.credentials.clone(),
             ringing: None,
             unacked: None,
+            early: None,
             ours: Ours::Idle,
             theirs: None,
             next: None,
@@ -64,13 +72,15 @@ impl Dialog {
                 request,
                 invite: None,
                 cancel: Cancel::No,
+                heard: String::new(),
+                forks: Vec::new(),
             })),
         }
     }
 
     /// Sends the INVITE, the first time or with credentials.
     pub(crate) fn call(&mut self, layer: &mut Layer) {
-        let number = self.next_seq();
+        let number = self.peer.next_seq();
         let contact = self.contact(layer);
         let Phase::Calling(calling) = &mut self.phase else {
             return;
@@ -85,8 +95,14 @@ impl Dialog {
             .header("Call-ID", &self.call_id)
             .header("CSeq", format!("{number} INVITE"))
             .header("Contact", contact)
-            .header("Allow", ALLOW)
-            .headers(&calling.request.headers);
+            .header("Allow", ALLOW);
+        match calling.request.reliable {
+            Reliable::Off => {}
+            Reliable::Supported => draft = draft.header("Supported", "100rel"),
+            // RFC 3262 §4: who requires it supports it.
+            Reliable::Required => draft = draft.header("Require", "100rel"),
+        }
+        draft = draft.headers(&calling.request.headers);
         draft = with_answers(draft, &calling.auth);
         if !calling.request.sdp.is_empty() {
             draft = draft.body("application/sdp", &calling.request.sdp);
@@ -123,7 +139,8 @@ impl Dialog {
     fn provisional(&mut self, layer: &mut Layer, status: u16, response: Message, flow: Flow) {
         self.adopt(flow);
         self.send_wanted_cancel(layer);
-        let Phase::Calling(calling) = &self.phase else {
+        let news = status == 100 || self.take_provisional(layer, &response);
+        let Phase::Calling(calling) = &mut self.phase else {
             return;
         };
         let cancelling = !matches!(calling.cancel, Cancel::No);
@@ -137,13 +154,15 @@ impl Dialog {
             RING_LIMIT,
             transaction::Alarm::Dialog(self.id, super::Alarm::Ringing),
         ));
-        if status == 100 {
+        if status == 100 || !news {
             return;
         }
-        if let Some(tag) = response.to().as_ref().and_then(|to| to.tag())
-            && self.keys.len() < MAX_EARLY
-        {
-            self.add_key(layer, tag);
+        if let Some(tag) = response.to().as_ref().and_then(|to| to.tag()) {
+            calling.heard.clear();
+            calling.heard.push_str(tag);
+            if self.keys.len() < MAX_EARLY {
+                self.add_key(layer, tag);
+            }
         }
         layer.event(SipEvent::Ringing {
             dialog: self.id,
@@ -166,16 +185,14 @@ impl Dialog {
         self.registered = 0;
         self.add_key(layer, &tag);
         self.stale.retain(|stale| !self.keys.contains(stale));
-        if let Some(to) = response.header(HeaderId::To) {
-            self.remote = to.into_owned();
+        self.settle_forks(layer, calling.forks, &tag);
+        self.peer.take_response(&response);
+        self.learn(&response, &tag);
+        if self.said.is_empty() {
+            self.said = calling.request.sdp;
         }
-        self.refresh_target(&response);
-        self.learn(&response);
-        self.said = calling.request.sdp;
-        // RFC 3261 §12.1.2: the route set is the Record-Route in reverse.
-        self.routes = response.record_routes();
-        self.routes.reverse();
-        let ack = self.ack(layer, self.local_seq, &calling.auth);
+        let number = response.cseq().map_or(0, |(number, _)| number);
+        let ack = self.ack(layer, number, &calling.auth);
         if let (Some(invite), Some(bytes)) = (calling.invite, ack) {
             layer.acknowledge(invite, &tag, (self.flow, bytes));
         }
@@ -202,6 +219,8 @@ impl Dialog {
                 ("INVITE", &calling.request.uri),
             )
         {
+            calling.forks.clear();
+            calling.heard.clear();
             self.stale.append(&mut self.keys);
             self.registered = 0;
             return self.call(layer);
@@ -220,7 +239,7 @@ impl Dialog {
 
     /// The ACK of a 2xx carries the credentials of its INVITE (RFC 3261 §13.2.2.4).
     pub(super) fn ack(&self, layer: &mut Layer, number: u32, auth: &Auth) -> Option<Bytes> {
-        with_answers(self.draft(layer, "ACK", number), auth)
+        with_answers(self.draft_numbered(layer, ("ACK", number), None), auth)
             .builder
             .build()
             .ok()
@@ -251,7 +270,12 @@ pub(crate) fn release_fork(
     if let Some(bytes) = ack {
         layer.acknowledge(invite, &tag, (flow, bytes));
     }
-    if let Some(bye) = fork_request(layer, response, flow, ("BYE", number.saturating_add(1))) {
+    if let Some(bye) = fork_request(
+        layer,
+        response,
+        flow,
+        ("BYE", number.saturating_add(EARLY_REQUESTS)),
+    ) {
         // A response that no BYE can be written to is one nobody can be talking through.
         let _sent = layer.start(bye, Owner::Nobody);
     }

@@ -2,7 +2,8 @@
 //!
 //! One [`Dialog`] is one leg of a call. Who does what: `invite.rs` calls (UAC), `accept.rs` is called (UAS), `change.rs` and `modify.rs`
 //! change a session that stands (ours, theirs), `probe.rs` asks whether it does, `errand.rs` carries what only passes through the dialog, `bye.rs` ends it,
-//! `cancel.rs` ends it before it stood. This file has what they share:
+//! `cancel.rs` ends it before it stood. `peer.rs` addresses the far end; before the answer `early.rs` tells our
+//! forks apart and `prack.rs` makes our ringing arrive. This file has what they share:
 //! the state, how a request inside the dialog is written and read, and the table that makes one `Ended` of every end.
 //! Not here: repeats and timeouts of single requests (`transaction/`), what a call is (`switch`).
 
@@ -10,9 +11,12 @@ mod accept;
 mod bye;
 mod cancel;
 mod change;
+mod early;
 mod errand;
 mod invite;
 mod modify;
+mod peer;
+mod prack;
 mod probe;
 mod table;
 
@@ -32,6 +36,8 @@ use errand::Errand;
 use invite::Calling;
 pub(crate) use invite::release_fork;
 use modify::Theirs;
+use peer::Peer;
+use prack::Early;
 pub(crate) use table::Dialogs;
 
 /// What a dialog's timer rings for.
@@ -45,6 +51,10 @@ pub(crate) enum Alarm {
     GiveUp,
     /// A change of ours that met glare, once more.
     Offer,
+    /// A reliable provisional response of ours, once more.
+    RepeatRinging,
+    /// It found no PRACK.
+    GiveUpRinging,
 }
 
 enum Phase {
@@ -81,17 +91,13 @@ pub(crate) struct Dialog {
     local_tag: String,
     /// From of our requests, tag included.
     local: String,
-    /// To of our requests, tag included once there is one.
-    remote: String,
-    /// RFC 3261 §12.1: the remote target, a URI.
-    target: String,
-    routes: Vec<String>,
+    peer: Peer,
     contact_user: String,
-    local_seq: u32,
-    remote_seq: Option<u32>,
     login: Option<Login>,
     ringing: Option<TimerId>,
     unacked: Option<Unacked>,
+    /// What the caller has to acknowledge before the answer.
+    early: Option<Box<Early>>,
     ours: Ours,
     /// What we want next: behind `ours`, or with the next response before there is a session.
     next: Option<Box<Change>>,
@@ -121,11 +127,13 @@ impl Dialog {
     /// A request inside the dialog that is no repeat, no ACK and no CANCEL.
     pub(crate) fn receive(&mut self, layer: &mut Layer, request: &Message, flow: Flow) {
         let number = request.cseq().map_or(0, |(number, _)| number);
-        // RFC 3261 §12.2.2: a lower number than the last is out of order.
-        if self.remote_seq.is_some_and(|last| number < last) {
+        let last = self.remote_seq_of(request);
+        // RFC 3261 §12.2.2: a lower number than the last is out of order. A PRACK says itself what it follows, and one
+        // refused for a later request that overtook it would never come again.
+        if last.is_some_and(|last| number < last) && !matches!(request.method(), Method::Prack) {
             return layer.reject(request, flow, 500, &[]);
         }
-        self.remote_seq = Some(number);
+        *last = (*last).max(Some(number));
         // The tags prove that it is the peer: a phone whose NAT or connection changed is found again.
         self.flow = flow;
         match request.method() {
@@ -142,6 +150,7 @@ impl Dialog {
                 });
             }
             Method::Options => self.agree(layer, request),
+            Method::Prack => self.pracked(layer, request),
             Method::Refer | Method::Message | Method::Subscribe | Method::Notify => {
                 self.inside(layer, request);
             }
@@ -182,6 +191,8 @@ impl Dialog {
             Alarm::Repeat => self.repeat_answer(layer),
             Alarm::GiveUp => self.lose(layer),
             Alarm::Offer => self.retry_change(layer),
+            Alarm::RepeatRinging => self.repeat_ringing(layer),
+            Alarm::GiveUpRinging => self.lose_ringing(layer),
         }
     }
 
@@ -199,6 +210,7 @@ impl Dialog {
         if let Some(unacked) = self.unacked.take() {
             unacked.stop(layer);
         }
+        self.forget_ringing(layer);
         self.withdraw(layer);
         self.forget_change(layer);
         self.forget_probe(layer);
@@ -246,60 +258,37 @@ impl Dialog {
         transaction::contact(&layer.config, self.flow, &self.contact_user)
     }
 
-    /// A request inside the dialog (RFC 3261 §12.2.1.1). The bytes go to the dialog's flow whatever the route says: the
-    /// peer is reached where it was reached before, NAT or not.
-    fn draft(&self, layer: &mut Layer, method: &str, number: u32) -> Draft {
-        let loose = |route: &String| NameAddr::parse(route).is_ok_and(|r| r.uri.params.has("lr"));
-        let mut routes = self.routes.clone();
-        let mut uri = self.target.clone();
-        if let Some(first) = self.routes.first().filter(|first| !loose(first))
-            && let Ok(strict) = NameAddr::parse(first)
-        {
-            // A strict router is the Request-URI; the target goes last.
-            routes.remove(0);
-            routes.push(format!("<{uri}>"));
-            uri = strict.uri_text;
-        }
-        let mut draft = layer.draft(self.flow, method, &uri);
-        for route in routes {
-            draft = draft.header("Route", route);
-        }
-        draft
-            .header("From", &self.local)
-            .header("To", &self.remote)
-            .header("Call-ID", &self.call_id)
-            .header("CSeq", format!("{number} {method}"))
-    }
-
-    fn next_seq(&mut self) -> u32 {
-        self.local_seq += 1;
-        self.local_seq
-    }
-
-    /// RFC 3261 §12.2.1.2, §12.2.2: a Contact in a target refresh moves the target.
-    fn refresh_target(&mut self, message: &Message) {
-        if let Some(contact) = message.contact() {
-            self.target = contact.uri_text;
-        }
-    }
-
     /// How this dialog is called on the wire.
     pub(crate) fn names(&self) -> DialogNames {
-        let remote = NameAddr::parse(&self.remote).ok();
+        let heard = match &self.phase {
+            Phase::Calling(calling) => Some(&calling.heard).filter(|tag| !tag.is_empty()),
+            _ => None,
+        };
+        let peer = self.far(heard.map(String::as_str));
+        let remote = NameAddr::parse(&peer.remote).ok();
         DialogNames {
             call_id: self.call_id.clone(),
             local_tag: self.local_tag.clone(),
-            remote_tag: remote.and_then(|remote| remote.tag().map(str::to_owned)),
+            remote_tag: heard
+                .cloned()
+                .or_else(|| remote.and_then(|remote| remote.tag().map(str::to_owned))),
             we_called: self.role == Role::Caller,
-            remote_target: self.target.clone(),
+            remote_target: peer.target.clone(),
         }
     }
 
     /// What the peer is able to do, as far as it says.
-    fn learn(&mut self, message: &Message) {
-        let mut allowed = message.values(HeaderId::Allow).peekable();
-        if allowed.peek().is_some() {
-            self.updates = allowed.any(|method| method == "UPDATE");
+    fn learn(&mut self, message: &Message, tag: &str) {
+        let Some(updates) = allows_update(message) else {
+            return;
+        };
+        match &mut self.phase {
+            Phase::Calling(calling) => {
+                if let Some(fork) = calling.fork_mut(tag) {
+                    fork.updates = updates;
+                }
+            }
+            _ => self.updates = updates,
         }
     }
 
@@ -321,6 +310,13 @@ fn with_headers(plain: Builder, headers: &[(&str, String)]) -> Result<Bytes, Par
         full = full.header(name, value);
     }
     full.build().or_else(|_| plain.build())
+}
+
+/// Whether the sender takes UPDATE, when it says what it takes (RFC 3311 §4).
+fn allows_update(message: &Message) -> Option<bool> {
+    let mut allowed = message.values(HeaderId::Allow).peekable();
+    allowed.peek()?;
+    Some(allowed.any(|method| method == "UPDATE"))
 }
 
 /// Headers that answer a challenge.

@@ -1,7 +1,8 @@
 //! What the peer wants changed of a session that stands: re-INVITE and UPDATE. RFC 3261 §14.2, RFC 3311 §5.2. What we
 //! want changed is `change.rs`.
 
-use super::{Dialog, Phase, Purpose};
+use super::prack::Session;
+use super::{Dialog, Phase, Purpose, tag_of};
 use crate::endpoint::{SipEvent, TransactionId};
 use crate::message::{Message, Method};
 use crate::transaction::{Layer, Owner};
@@ -24,7 +25,8 @@ impl Dialog {
             .as_ref()
             .is_some_and(|theirs| layer.request(theirs.transaction).is_some());
         // RFC 3261 §14.2, RFC 3311 §5.2: theirs unanswered is 500, ours unanswered 491.
-        if answering || matches!(self.phase, Phase::Incoming { .. }) {
+        let first = matches!(self.phase, Phase::Incoming { .. });
+        if answering || first && (!update || self.session() == Session::Offered) {
             let seconds = layer.secret.number() % 10;
             return layer.reject(
                 request,
@@ -34,7 +36,8 @@ impl Dialog {
             );
         }
         let glare = self.unacked.is_some() || self.ours.offers();
-        if glare || !matches!(self.phase, Phase::Up) {
+        let early = !matches!(self.phase, Phase::Up);
+        if glare || early && (!update || !self.may_reoffer(request)) {
             return layer.reject(request, self.flow, 491, &[]);
         }
         let transaction = layer.open(request, self.flow, Owner::Dialog(self.id));
@@ -48,9 +51,29 @@ impl Dialog {
         });
     }
 
+    /// RFC 3311 §5.2, RFC 3262 §5: offer and answer of the INVITE are through, on this fork.
+    fn may_reoffer(&self, request: &Message) -> bool {
+        match &self.phase {
+            Phase::Calling(calling) => {
+                let fork = calling.fork(&tag_of(request.from()));
+                fork.is_some_and(|fork| fork.settled)
+            }
+            _ => self.session() == Session::Settled,
+        }
+    }
+
+    /// What a target refresh of the peer says of it. PRACK is none (RFC 3262 §7).
+    fn refresh(&mut self, request: &Message) {
+        if matches!(request.method(), Method::Prack) {
+            return;
+        }
+        let tag = tag_of(request.from());
+        self.far_mut(Some(&tag)).refresh_target(request);
+        self.learn(request, &tag);
+    }
+
     fn refreshed(&mut self, layer: &mut Layer, request: &Message) {
-        self.refresh_target(request);
-        self.learn(request);
+        self.refresh(request);
         let transaction = layer.open(request, self.flow, Owner::Nobody);
         if let Ok(bytes) = self.session_response(layer, request, 200, &[]).build() {
             layer.reply(transaction, 200, bytes);
@@ -65,8 +88,7 @@ impl Dialog {
             return;
         };
         let request = request.clone();
-        self.refresh_target(&request);
-        self.learn(&request);
+        self.refresh(&request);
         let number = request.cseq().map_or(0, |(number, _)| number);
         let Ok(bytes) = self.session_response(layer, &request, 200, sdp).build() else {
             return self.reply_plain(layer, transaction, 500);

@@ -10,9 +10,8 @@ impl Dialog {
             return;
         }
         self.forget_probe(layer);
-        let number = self.next_seq();
         let draft = self
-            .draft(layer, "OPTIONS", number)
+            .draft(layer, "OPTIONS", None)
             .header("Accept", "application/sdp");
         // A target that cannot be written is a peer that does not answer.
         self.probe = layer.start(draft, Owner::Dialog(self.id)).ok();

@@ -159,6 +159,7 @@ impl Net {
             | SipEvent::Reoffered { dialog, .. }
             | SipEvent::Reanswered { dialog, .. }
             | SipEvent::Inside { dialog, .. }
+            | SipEvent::Pracked { dialog, .. }
             | SipEvent::Told { dialog, .. }
             | SipEvent::Info { dialog, .. }
             | SipEvent::Probed { dialog, .. }
@@ -284,6 +285,7 @@ fn invite(flow: Flow) -> Invite {
         sdp: SDP.to_vec(),
         headers: Vec::new(),
         credentials: None,
+        reliable: sip::Reliable::Supported,
         call_id: None,
         route: Vec::new(),
     }

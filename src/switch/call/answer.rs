@@ -72,6 +72,10 @@ fn subject_sdp(
         return Err(MediaTrouble::NoPort);
     };
     let settled = leg.negotiated.as_ref().map(|n| n.codec);
+    if settled.is_some() && leg.offered.is_empty() {
+        // RFC 3262 §5: our offer went in the 183, its PRACK had the answer; nothing is left to say.
+        return Ok(Vec::new());
+    }
     if let Some(codec) = settled {
         // RFC 3261 §13.2.1: the answer in the 200 repeats the one of the reliable or unreliable 183.
         leg.version = leg.version.saturating_sub(1);

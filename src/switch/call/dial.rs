@@ -9,7 +9,7 @@ use crate::office::{Office, Query};
 use crate::target::{self, Branch};
 use crate::verb::{DialOptions, Dialed, Outcome, TargetSpec};
 use media::Tone;
-use sip::{Flow, Invite, Message};
+use sip::{Flow, Invite, Message, Reliable};
 use std::time::{Duration, Instant};
 
 #[derive(Debug)]
@@ -158,6 +158,7 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
         from: shown.from,
         contact_user: shown.contact_user,
         sdp: media::sdp::offer(&local),
+        reliable: Reliable::Supported,
         headers: shown.headers,
         credentials: target::login(office, leg),
         call_id: None,

@@ -2,7 +2,7 @@
 //! The change stays on its leg.
 
 use super::leg::sdp_trouble;
-use super::{Call, LegState};
+use super::{Call, Leg, LegState};
 use crate::office::Office;
 
 /// A re-INVITE or UPDATE arrived on leg `index`.
@@ -60,11 +60,27 @@ pub(crate) fn confirmed(
             None => Err("the ACK brought no answer to our offer".to_owned()),
         };
     }
-    let unusable = |why| format!("the answer in ACK was unusable: {why}");
-    let mut local = leg.local(office).map_err(|t| unusable(t.why()))?;
+    take(office, leg, body).map_err(|why| format!("the answer in ACK was unusable: {why}"))
+}
+
+/// The PRACK of our offer in early media came; `body` is the answer it brought (RFC 3262 §5). `Err`: why there can be no call.
+pub(crate) fn pracked(
+    office: &mut Office,
+    call: &mut Call,
+    index: usize,
+    body: &[u8],
+) -> Result<(), String> {
+    let Some(leg) = call.legs.get_mut(index) else {
+        return Ok(());
+    };
+    take(office, leg, body).map_err(|why| format!("the answer in PRACK was unusable: {why}"))
+}
+
+/// Takes over the answer to the last offer made to `leg`.
+fn take(office: &mut Office, leg: &mut Leg, body: &[u8]) -> Result<(), String> {
+    let mut local = leg.local(office).map_err(|t| t.why())?;
     local.version = local.version.saturating_sub(1);
-    let negotiated =
-        media::sdp::accept(&local, body).map_err(|e| unusable(sdp_trouble(&e).why()))?;
+    let negotiated = media::sdp::accept(&local, body).map_err(|e| sdp_trouble(&e).why())?;
     leg.settle(office, negotiated);
     Ok(())
 }

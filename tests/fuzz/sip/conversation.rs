@@ -203,6 +203,7 @@ impl Desk {
             | SipEvent::Reoffered { dialog, .. }
             | SipEvent::Reanswered { dialog, .. }
             | SipEvent::Inside { dialog, .. }
+            | SipEvent::Pracked { dialog, .. }
             | SipEvent::Told { dialog, .. }
             | SipEvent::Info { dialog, .. }
             | SipEvent::Probed { dialog, .. }
@@ -294,6 +295,7 @@ fn invite(which: usize, credentials: Option<Login>) -> Invite {
         sdp: SDP.to_vec(),
         headers: vec![("X-Test".to_owned(), "1".to_owned())],
         credentials,
+        reliable: sip::Reliable::Supported,
         call_id: None,
         route: Vec::new(),
     }

@@ -244,6 +244,7 @@ pub(crate) fn call(transport: Transport) -> Invite {
         sdp: SDP.as_bytes().to_vec(),
         headers: vec![("X-Test".to_owned(), "1".to_owned())],
         credentials: None,
+        reliable: sip::Reliable::Supported,
         call_id: None,
         route: Vec::new(),
     }
