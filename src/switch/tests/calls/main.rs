@@ -9,6 +9,7 @@ mod keepalive;
 mod leaving;
 mod life;
 mod networks;
+mod orders;
 mod originate;
 #[cfg(debug_assertions)]
 mod panic;
