@@ -84,6 +84,9 @@ pub struct Sip {
     pub realm: String,
     pub max_calls: usize,
     pub nat_keepalive_s: u64,
+    /// Read with [`net::Dscp`].
+    pub dscp: String,
+    pub websocket_origins: Vec<String>,
 }
 
 /// `[tls]`.
@@ -157,7 +160,13 @@ impl Default for Sip {
         let listen = ["udp", "tcp"]
             .iter()
             .flat_map(|t| [format!("{t}://0.0.0.0:5060"), format!("{t}://[::]:5060")]);
-        let tls = ["tls://0.0.0.0:5061", "tls://[::]:5061"].map(str::to_owned);
+        let tls = [
+            "tls://0.0.0.0:5061",
+            "tls://[::]:5061",
+            "wss://0.0.0.0:8089",
+            "wss://[::]:8089",
+        ]
+        .map(str::to_owned);
         Self {
             listen: listen.chain(tls).collect(),
             external_host: None,
@@ -165,6 +174,8 @@ impl Default for Sip {
             realm: "offhook".into(),
             max_calls: 2_000,
             nat_keepalive_s: 30,
+            dscp: "CS3".into(),
+            websocket_origins: Vec::new(),
         }
     }
 }
@@ -303,7 +314,7 @@ impl Config {
         let mut datagrams = Vec::new();
         for text in &self.sip.listen {
             let Ok(listen) = text.parse::<net::Listen>() else {
-                let hint = "write udp://, tcp:// or tls:// and address:port, for example udp://0.0.0.0:5060 or tcp://[::]:5060";
+                let hint = "write udp://, tcp://, tls://, ws:// or wss:// and address:port, for example udp://0.0.0.0:5060 or tcp://[::]:5060";
                 let why = format!("{text:?} is no listener");
                 faults.push(fault("[sip] listen", why, hint));
                 continue;
@@ -374,6 +385,7 @@ impl Config {
                 "30 suits most routers, 0 turns it off",
             ));
         }
+        faults.extend(self.sip_edge_faults());
         let prefix = &self.dialplan.outbound_prefix;
         if !prefix.is_empty() && !directory::number::is_dialable(prefix) {
             faults.push(fault(
@@ -381,6 +393,22 @@ impl Config {
                 format!("{prefix:?} cannot be dialled"),
                 "digits, * and #, for example 9; empty for none",
             ));
+        }
+        faults
+    }
+
+    fn sip_edge_faults(&self) -> Vec<Error> {
+        let mut faults = Vec::new();
+        if let Err(why) = self.sip.dscp.parse::<net::Dscp>() {
+            let hint = "CS3 suits most offices, 0 marks nothing";
+            faults.push(fault("[sip] dscp", why.to_string(), hint));
+        }
+        let is_origin = |o: &&String| o.starts_with("https://") || o.starts_with("http://");
+        if let Some(other) = self.sip.websocket_origins.iter().find(|o| !is_origin(o)) {
+            let why = format!("{other:?} is no origin");
+            let hint =
+                "write the beginning of the page's address, for example https://phones.example";
+            faults.push(fault("[sip] websocket_origins", why, hint));
         }
         faults
     }
@@ -530,7 +558,7 @@ mod tests {
     #[test]
     fn no_file_at_all_is_a_working_configuration() {
         let config = Config::load(None, &BTreeMap::new()).expect("the defaults are right");
-        assert_eq!(config.listeners().len(), 6);
+        assert_eq!(config.listeners().len(), 8);
         assert_eq!(config.database_url(), "sqlite:./data/offhook.db");
     }
 
@@ -543,7 +571,8 @@ mod tests {
             [
                 "udp://0.0.0.0:5060",
                 "tcp://0.0.0.0:5060",
-                "tls://0.0.0.0:5061"
+                "tls://0.0.0.0:5061",
+                "wss://0.0.0.0:8089"
             ]
         );
     }
@@ -627,6 +656,12 @@ mod tests {
             ("SIP__MAX_CALLS", "0", "[sip] max_calls"),
             ("SIP__NAT_KEEPALIVE_S", "5", "[sip] nat_keepalive_s"),
             ("SIP__REALM", "off\u{7}hook", "[sip] realm"),
+            ("SIP__DSCP", "64", "[sip] dscp"),
+            (
+                "SIP__WEBSOCKET_ORIGINS",
+                "phones.example",
+                "[sip] websocket_origins",
+            ),
             (
                 "DIALPLAN__OUTBOUND_PREFIX",
                 "x y",

@@ -177,7 +177,7 @@ enum Kind {
 impl Kind {
     fn of(section: &str, key: &str) -> Kind {
         match (section, key) {
-            ("sip", "listen" | "local_networks")
+            ("sip", "listen" | "local_networks" | "websocket_origins")
             | ("phones", "service_route")
             | ("emergency", "numbers") => Kind::List,
             ("sip", "max_calls" | "nat_keepalive_s")

@@ -311,7 +311,9 @@ mod tests {
         config.data.dir = folder.to_owned();
         let store = crate::run::open_store(&config).await.expect("a store");
         let listen = ["udp://127.0.0.1:0".parse().expect("a listener")];
-        let (transports, _) = net::Transports::bind(&listen, None).await.expect("bound");
+        let (transports, _) = net::Transports::bind(&listen, net::Settings::default())
+            .await
+            .expect("bound");
         let (events, queue) = mpsc::channel(1);
         events.try_send(Event::Stop).expect("room for one");
         let limits = dialplan::Limits {

@@ -30,17 +30,16 @@ pub(crate) struct Started {
 }
 
 pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
-    let lock = lock(config)?;
-    let store = open_store(config).await?;
-    check_realm(config, &store).await?;
-    dialplan::unpack(&config.data.dir)?;
+    let (lock, store) = open_data(config).await?;
     let plan = Arc::new(open_dialplan(config)?);
     let tls = tls(config)?;
-    let (transports, incoming) = net::Transports::bind(&config.listeners(), tls.server).await?;
+    let (transports, incoming) =
+        net::Transports::bind(&config.listeners(), net_settings(config, tls.server)).await?;
     let listener = listen_http(config).await?;
     let (events, queue) = mpsc::channel(QUEUE);
     let (media_events, media_queue) = mpsc::channel(QUEUE);
     let live = Arc::new(Live::new());
+    let websocket = Arc::new(Browsers(transports.websockets()));
     let edges = Edges {
         transports,
         media: net::Media::start(half(), config.data.dir.join("sounds"), media_events)?,
@@ -76,6 +75,7 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         max_calls: config.sip.max_calls,
         version: env!("CARGO_PKG_VERSION"),
         certificate_expires_at_ms: tls.expires_at_ms,
+        websocket: Some(websocket),
         limits: api::Limits::default(),
     };
     let http = tokio::spawn(api::serve(listener, api));
@@ -87,6 +87,37 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         _watch: watch,
         _lock: lock,
     })
+}
+
+/// The data folder, ours alone, and what is in it.
+async fn open_data(config: &Config) -> Result<(File, Store), StartError> {
+    let lock = lock(config)?;
+    let store = open_store(config).await?;
+    check_realm(config, &store).await?;
+    dialplan::unpack(&config.data.dir)?;
+    Ok((lock, store))
+}
+
+fn net_settings(config: &Config, tls: Option<Arc<rustls::ServerConfig>>) -> net::Settings {
+    net::Settings {
+        tls,
+        dscp: config.sip.dscp.parse().unwrap_or_default(),
+        origins: config.sip.websocket_origins.clone().into(),
+        ..net::Settings::default()
+    }
+}
+
+/// Browser phones at the HTTP port, as the API sees who takes them.
+struct Browsers(net::WebSockets);
+
+impl api::SipSocket for Browsers {
+    fn answer(&self, request: &axum::extract::Request) -> axum::http::Response<String> {
+        self.0.answer(request)
+    }
+
+    fn take(&self, stream: tokio::net::TcpStream, read: bytes::Bytes, secure: bool) {
+        tokio::spawn(self.0.clone().adopt(stream, read, secure));
+    }
 }
 
 /// The administrator's key of this run, when the environment gives one; else the one just made, on a first start.
@@ -189,7 +220,7 @@ struct Tls {
 }
 
 fn tls(config: &Config) -> Result<Tls, StartError> {
-    if !config.sip.listen.iter().any(|l| l.starts_with("tls://")) {
+    if !config.listeners().iter().any(net::Listen::is_tls) {
         return Ok(Tls::default());
     }
     let pair = match (&config.tls.certificate, &config.tls.private_key) {

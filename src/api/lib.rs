@@ -25,11 +25,13 @@ mod routes;
 mod serve;
 mod site;
 mod trunks;
+mod websocket;
 
 pub use dialplan::{Dialplan, ScriptProblem, Standing};
 pub use live::Live;
 pub use numbers::Numbers;
 pub use serve::{Limits, serve};
+pub use websocket::SipSocket;
 
 use std::sync::Arc;
 use store::Store;
@@ -60,6 +62,8 @@ pub struct Api {
     pub version: &'static str,
     /// Until when the TLS certificate is good, Unix milliseconds; `None` without one.
     pub certificate_expires_at_ms: Option<i64>,
+    /// Who takes browser phones that come to `/ws`; `None`: nobody.
+    pub websocket: Option<Arc<dyn SipSocket>>,
     /// What clients may take of it.
     pub limits: Limits,
 }

@@ -2,7 +2,9 @@
 
 use crate::error::Error;
 use crate::{MAX_BODY_BYTES, Shared};
-use crate::{auth, call_records, calls, dialplan, extensions, health, registrations, site, trunks};
+use crate::{
+    auth, call_records, calls, dialplan, extensions, health, registrations, site, trunks, websocket,
+};
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
@@ -62,6 +64,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let open = add(Router::new(), open()).method_not_allowed_fallback(async || Error::Method);
     let api = closed.merge(open).layer(middleware::map_response(not_kept));
     site::pages()
+        .route("/ws", get(websocket::open))
         .method_not_allowed_fallback(async || Error::Method)
         .nest("/api/v1", api)
         .fallback(async || Error::NotFound("page"))

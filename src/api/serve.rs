@@ -205,7 +205,8 @@ async fn talk(stream: TcpStream, peer: SocketAddr, service: Service, limits: Lim
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), answer);
+        .serve_connection(TokioIo::new(stream), answer)
+        .with_upgrades();
     if let Err(why) = talked.await {
         tracing::debug!(%peer, %why, "an HTTP connection ended badly");
     }

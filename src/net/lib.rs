@@ -1,6 +1,6 @@
 //! Sockets and clocks: everything of Offhook that touches the network or the disk for a call.
 //!
-//! *What it is*: [`Transports`] carries SIP over UDP, TCP and TLS; [`Media`] runs the threads that carry RTP and
+//! *What it is*: [`Transports`] carries SIP over UDP, TCP, TLS and WebSocket; [`Media`] runs the threads that carry RTP and
 //! feed `media::Engine`; `files` turns sound files into clips; [`tls`] makes and loads certificates.
 //!
 //! *What it is not*: it understands neither a SIP message (only where a message ends, by `sip::Framer`) nor an RTP
@@ -16,12 +16,14 @@ mod listen;
 mod pktinfo;
 mod route;
 mod rtp;
+mod settings;
 mod size;
 mod stream;
 pub mod tls;
 mod transports;
 mod udp;
 mod validity;
+mod websocket;
 
 use bytes::Bytes;
 use sip::Flow;
@@ -30,8 +32,10 @@ pub use descriptors::raise_limit;
 pub use incoming::Incoming;
 pub use listen::{BindError, Listen, ListenError};
 pub use rtp::Media;
+pub use settings::{Dscp, Settings, UnknownDscp};
 pub use stream::StreamLimits;
 pub use transports::Transports;
+pub use websocket::WebSockets;
 
 /// What the network tells the switch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +47,5 @@ pub enum NetEvent {
     FlowClosed(Flow),
 }
 
-/// DSCP CS3 (24) in the upper six bits of the traffic class: signalling, RFC 4594 §2.3.
-const TRAFFIC_CLASS_SIP: u32 = 24 << 2;
 /// DSCP EF (46): telephony, RFC 4594 §2.3.
 const TRAFFIC_CLASS_RTP: u32 = 46 << 2;

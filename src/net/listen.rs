@@ -8,17 +8,24 @@ use std::str::FromStr;
 use sip::Transport;
 
 /// One address to listen on. Written `udp://0.0.0.0:5060`, `tcp://[::]:5060`, `tls://192.0.2.7`; without a port
-/// 5060 is meant, for TLS 5061 (RFC 3261 §19.1.2).
+/// 5060 is meant, for TLS 5061 (RFC 3261 §19.1.2), for `ws` 8088 and for `wss` 8089.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Listen {
     pub transport: Transport,
     pub address: SocketAddr,
 }
 
+impl Listen {
+    /// Whether it needs a certificate.
+    pub fn is_tls(&self) -> bool {
+        matches!(self.transport, Transport::Tls | Transport::Wss)
+    }
+}
+
 /// A listen address that cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ListenError {
-    #[error("{0:?} does not start with udp://, tcp:// or tls://")]
+    #[error("{0:?} does not start with udp://, tcp://, tls://, ws:// or wss://")]
     Scheme(String),
     #[error(
         "{0:?} is not an IP address with an optional port; write 0.0.0.0:5060, or [::]:5060 for IPv6"
@@ -88,6 +95,8 @@ impl FromStr for Listen {
             "udp" => Transport::Udp,
             "tcp" => Transport::Tcp,
             "tls" => Transport::Tls,
+            "ws" => Transport::Ws,
+            "wss" => Transport::Wss,
             _ => return Err(scheme()),
         };
         let bare = address
@@ -117,6 +126,7 @@ mod tests {
             ("tls://[::1]", "tls [::1]:5061"),
             ("tls://::1", "tls [::1]:5061"),
             (" udp://192.0.2.7 ", "udp 192.0.2.7:5060"),
+            ("wss://[::]", "wss [::]:8089"),
         ];
         for (text, shown) in cases {
             assert_eq!(text.parse::<Listen>().unwrap().to_string(), shown);
@@ -130,7 +140,7 @@ mod tests {
             Err(ListenError::Scheme(_))
         ));
         assert!(matches!(
-            "ws://0.0.0.0:5060".parse::<Listen>(),
+            "http://0.0.0.0:5060".parse::<Listen>(),
             Err(ListenError::Scheme(_))
         ));
         assert!(matches!(

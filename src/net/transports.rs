@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::ClientConfig;
 use sip::{Flow, Transport};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -17,9 +17,11 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::dns::Resolver;
 use crate::listen::{BindError, Listen};
+use crate::settings::{Dscp, Settings};
 use crate::size::{self, Advice, Attempts, Moved};
-use crate::stream::{self, Connector, Origin, Pushed, StreamLimits, Streams};
+use crate::stream::{self, Connector, Desk, Origin, Pushed, Streams};
 use crate::udp::UdpListener;
+use crate::websocket::{Greeting, WebSockets};
 use crate::{Incoming, NetEvent, route};
 
 /// Events of streams that may wait; a connection with more to say waits for room.
@@ -37,6 +39,7 @@ struct Shared {
     udp: Vec<Arc<UdpListener>>,
     listens: Vec<Listen>,
     connector: Arc<Connector>,
+    greeting: Greeting,
     attempts: Attempts,
     moved: Moved,
     /// By which name a TLS remote was looked up, for its certificate.
@@ -50,7 +53,7 @@ struct Shared {
 #[derive(Default)]
 struct Bound {
     udp: Vec<Arc<UdpListener>>,
-    tcp: Vec<(TcpListener, Option<TlsAcceptor>)>,
+    tcp: Vec<(TcpListener, Listen)>,
     listens: Vec<Listen>,
 }
 
@@ -58,18 +61,14 @@ impl Bound {
     fn add(
         &mut self,
         wanted: Listen,
-        tls: Option<&Arc<ServerConfig>>,
+        settings: &Settings,
         dropped: &Arc<AtomicU64>,
     ) -> Result<(), BindError> {
-        let acceptor = match (wanted.transport, tls) {
-            (Transport::Tls | Transport::Wss, None) => {
-                return Err(BindError::NoCertificate(wanted));
-            }
-            (Transport::Tls | Transport::Wss, Some(tls)) => Some(TlsAcceptor::from(tls.clone())),
-            (Transport::Udp | Transport::Tcp | Transport::Ws, _) => None,
-        };
+        if wanted.is_tls() && settings.tls.is_none() {
+            return Err(BindError::NoCertificate(wanted));
+        }
         let address = self
-            .open(wanted, acceptor, dropped)
+            .open(wanted, settings.dscp, dropped)
             .map_err(|error| BindError::new(wanted, error))?;
         self.listens.push(Listen { address, ..wanted });
         Ok(())
@@ -79,12 +78,12 @@ impl Bound {
     fn open(
         &mut self,
         wanted: Listen,
-        acceptor: Option<TlsAcceptor>,
+        dscp: Dscp,
         dropped: &Arc<AtomicU64>,
     ) -> io::Result<SocketAddr> {
         match wanted.transport {
             Transport::Udp => {
-                let listener = UdpListener::bind(wanted.address, dropped.clone())?;
+                let listener = UdpListener::bind(wanted.address, dscp, dropped.clone())?;
                 let address = listener.address;
                 self.udp.push(Arc::new(listener));
                 Ok(address)
@@ -92,7 +91,7 @@ impl Bound {
             Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
                 let listener = stream::bind(wanted.address)?;
                 let address = listener.local_addr()?;
-                self.tcp.push((listener, acceptor));
+                self.tcp.push((listener, wanted));
                 Ok(address)
             }
         }
@@ -102,48 +101,48 @@ impl Bound {
 impl Transports {
     /// Listens on all of `listen`, or on none. Must be called inside a tokio runtime, which then runs the streams;
     /// datagrams are received by whoever asks the [`Incoming`].
-    /// `tls` is what `tls://` listeners show.
     ///
     /// # Errors
     /// The first address that cannot be had, with the reason and a hint.
     pub async fn bind(
         listen: &[Listen],
-        tls: Option<Arc<ServerConfig>>,
-    ) -> Result<(Transports, Incoming), BindError> {
-        Transports::bind_with(listen, tls, StreamLimits::default()).await
-    }
-
-    /// As [`bind`](Transports::bind), with other bounds for connections.
-    ///
-    /// # Errors
-    /// As [`bind`](Transports::bind).
-    pub async fn bind_with(
-        listen: &[Listen],
-        tls: Option<Arc<ServerConfig>>,
-        limits: StreamLimits,
+        settings: Settings,
     ) -> Result<(Transports, Incoming), BindError> {
         let (events, queue) = mpsc::channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
         let mut bound = Bound::default();
         for &listen in listen {
-            bound.add(listen, tls.as_ref(), &dropped)?;
+            bound.add(listen, &settings, &dropped)?;
         }
-        let streams = Arc::new(Streams::new(limits));
+        let streams = Arc::new(Streams::new(settings.limits));
         let incoming = Incoming::new(bound.udp.clone(), queue);
-        for (listener, acceptor) in bound.tcp {
-            let serve = stream::serve(listener, acceptor, streams.clone(), events.clone());
-            tokio::spawn(serve);
+        let greeting = Greeting {
+            origins: settings.origins,
+        };
+        for (listener, listen) in bound.tcp {
+            let tls = settings.tls.clone().filter(|_| listen.is_tls());
+            let desk = Desk {
+                transport: listen.transport,
+                tls: tls.map(TlsAcceptor::from),
+                greeting: greeting.clone(),
+                dscp: settings.dscp,
+                streams: streams.clone(),
+                events: events.clone(),
+            };
+            tokio::spawn(stream::serve(listener, desk));
         }
         let connector = Connector {
             streams,
             events,
             trust: OnceLock::new(),
+            dscp: settings.dscp,
         };
         let transports = Transports {
             shared: Arc::new(Shared {
                 udp: bound.udp,
                 listens: bound.listens,
                 connector: Arc::new(connector),
+                greeting,
                 attempts: Attempts::default(),
                 moved: Moved::default(),
                 names: Mutex::default(),
@@ -159,6 +158,17 @@ impl Transports {
     /// Without it, the system's authorities (see [`crate::tls::client_config`]).
     pub fn trust(&self, config: Arc<ClientConfig>) {
         let _ = self.shared.connector.trust.set(config);
+    }
+
+    /// For WebSockets that come to the HTTP port.
+    pub fn websockets(&self) -> WebSockets {
+        let connector = &self.shared.connector;
+        WebSockets {
+            greeting: self.shared.greeting.clone(),
+            streams: connector.streams.clone(),
+            events: connector.events.clone(),
+            dscp: connector.dscp,
+        }
     }
 
     /// Sends one message; never waits, from any thread. What cannot be sent comes back as

@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use sip::{Flow, Transport};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::{NetEvent, TRAFFIC_CLASS_SIP, pktinfo};
+use crate::settings::Dscp;
+use crate::{NetEvent, pktinfo};
 
 /// Socket buffers for bursts; the kernel may grant less.
 const SOCKET_BUFFER: usize = 4 << 20;
@@ -30,22 +31,24 @@ pub(crate) struct UdpListener {
 
 impl UdpListener {
     /// Binds without blocking later.
-    pub(crate) fn bind(address: SocketAddr, dropped: Arc<AtomicU64>) -> io::Result<UdpListener> {
+    pub(crate) fn bind(
+        address: SocketAddr,
+        dscp: Dscp,
+        dropped: Arc<AtomicU64>,
+    ) -> io::Result<UdpListener> {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::DGRAM,
             Some(Protocol::UDP),
         )?;
         socket.set_nonblocking(true)?;
-        // Traffic class and buffer sizes are wishes: a container may forbid them and calls still work.
+        // Buffer sizes are wishes: a container may forbid them and calls still work.
         let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
         let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
-            let _ = socket.set_tclass_v6(TRAFFIC_CLASS_SIP);
-        } else {
-            let _ = socket.set_tos_v4(TRAFFIC_CLASS_SIP);
         }
+        dscp.mark(&SockRef::from(&socket), address.is_ipv6());
         pktinfo::enable(socket.as_fd(), address.is_ipv6())?;
         socket.bind(&address.into())?;
         let address = socket

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use sip::{Flow, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
 use super::{Origin, Seat, Streams, connection};
 use crate::NetEvent;
+use crate::settings::Dscp;
+use crate::websocket::{self, Greeting};
 
 const BACKLOG: i32 = 1024;
 /// How long accepting rests when the program has no file descriptors left.
@@ -36,20 +39,27 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts until the switch is gone. With `tls`, each connection shakes hands in its own task.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    streams: Arc<Streams>,
-    events: mpsc::Sender<NetEvent>,
-) {
+/// What a listener does with those who come.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub(crate) transport: Transport,
+    /// For [`Transport::Tls`] and [`Transport::Wss`].
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) greeting: Greeting,
+    pub(crate) dscp: Dscp,
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) events: mpsc::Sender<NetEvent>,
+}
+
+/// Accepts until the switch is gone. Each connection shakes hands in its own task.
+pub(crate) async fn serve(listener: TcpListener, desk: Desk) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = events.closed() => return,
+            () = desk.events.closed() => return,
         };
         match accepted {
-            Ok((stream, remote)) => admit(stream, remote, tls.clone(), &streams, &events),
+            Ok((stream, remote)) => admit(stream, remote, &desk),
             // The peer was gone before we took it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             // EMFILE, ENFILE, ENOBUFS, ENOMEM: accept would fail again at once, so let connections end first.
@@ -61,55 +71,55 @@ pub(crate) async fn serve(
     }
 }
 
-fn admit(
-    stream: TcpStream,
-    remote: SocketAddr,
-    tls: Option<TlsAcceptor>,
-    streams: &Arc<Streams>,
-    events: &mpsc::Sender<NetEvent>,
-) {
+fn admit(stream: TcpStream, remote: SocketAddr, desk: &Desk) {
     let Ok(local) = stream.local_addr() else {
         return;
     };
-    let transport = if tls.is_some() {
-        Transport::Tls
-    } else {
-        Transport::Tcp
-    };
     let flow = Flow {
-        transport,
+        transport: desk.transport,
         local,
         remote,
         id: 0,
     };
-    let Some(seat) = streams.seat(flow, Origin::Accepted) else {
+    let Some(seat) = desk.streams.seat(flow, Origin::Accepted) else {
         tracing::debug!(%remote, "too many connections: one more was closed");
         return;
     };
-    connection::prepare(&stream);
-    tokio::spawn(welcome(stream, seat, tls, streams.clone(), events.clone()));
+    connection::prepare(&stream, desk.dscp);
+    tokio::spawn(welcome(stream, seat, desk.clone()));
 }
 
-async fn welcome(
-    stream: TcpStream,
-    seat: Seat,
-    tls: Option<TlsAcceptor>,
-    streams: Arc<Streams>,
-    events: mpsc::Sender<NetEvent>,
-) {
-    let id = seat.flow.id;
-    let Some(tls) = tls else {
-        return connection::run(stream, seat, Origin::Accepted, streams, events).await;
+async fn welcome(stream: TcpStream, seat: Seat, desk: Desk) {
+    let Some(tls) = &desk.tls else {
+        return run(stream, seat, desk).await;
     };
-    match tokio::time::timeout(streams.limits.connect, tls.accept(stream)).await {
-        Ok(Ok(stream)) => connection::run(stream, seat, Origin::Accepted, streams, events).await,
+    match tokio::time::timeout(desk.streams.limits.connect, tls.accept(stream)).await {
+        Ok(Ok(stream)) => run(stream, seat, desk).await,
         Ok(Err(error)) => {
             tracing::debug!(remote = %seat.flow.remote, %error, "a TLS handshake failed");
-            streams.leave(id);
+            desk.streams.leave(seat.flow.id);
         }
         Err(_) => {
             tracing::debug!(remote = %seat.flow.remote, "a TLS handshake took too long");
-            streams.leave(id);
+            desk.streams.leave(seat.flow.id);
+        }
+    }
+}
+
+async fn run<S>(stream: S, seat: Seat, desk: Desk)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (streams, events) = (desk.streams, desk.events);
+    if !desk.transport.is_websocket() {
+        return connection::run(stream, seat, Origin::Accepted, streams, events).await;
+    }
+    let shaken = websocket::shake_hands(stream, desk.greeting, streams.limits.connect).await;
+    match shaken {
+        Some((stream, read)) => websocket::run(stream, read, seat, streams, events).await,
+        None => {
+            tracing::debug!(remote = %seat.flow.remote, "a WebSocket handshake failed");
+            streams.leave(seat.flow.id);
         }
     }
 }

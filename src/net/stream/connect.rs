@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 
 use super::{Origin, Seat, Streams, connection};
+use crate::settings::Dscp;
 use crate::{NetEvent, tls};
 
 /// What connecting needs beside the table.
@@ -20,6 +21,7 @@ pub(crate) struct Connector {
     pub(crate) events: mpsc::Sender<NetEvent>,
     /// Whom TLS trusts; the system's authorities when nothing else was set before the first connection.
     pub(crate) trust: OnceLock<Arc<ClientConfig>>,
+    pub(crate) dscp: Dscp,
 }
 
 /// Connects `seat` and runs the connection to its end. `host` is the name a TLS certificate has to bear.
@@ -39,7 +41,7 @@ pub(crate) async fn adopt(
     asked: Option<Flow>,
     host: Option<String>,
 ) {
-    connection::prepare(&stream);
+    connection::prepare(&stream, connector.dscp);
     let flow = seat.flow;
     let origin = Origin::Ours(asked);
     let (streams, events) = (connector.streams.clone(), connector.events.clone());
@@ -91,7 +93,5 @@ async fn shake_hands(
 async fn fail(connector: &Connector, flow: Flow, error: &io::Error) {
     let transport = flow.transport.as_str();
     tracing::debug!(remote = %flow.remote, transport, %error, "a connection could not be made");
-    for flow in connector.streams.leave(flow.id) {
-        let _ = connector.events.send(NetEvent::FlowClosed(flow)).await;
-    }
+    connector.streams.tell_end(flow.id, &connector.events).await;
 }

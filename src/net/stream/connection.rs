@@ -12,14 +12,15 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{Inbox, Origin, Seat, StreamLimits, Streams};
-use crate::{NetEvent, TRAFFIC_CLASS_SIP};
+use crate::NetEvent;
+use crate::settings::Dscp;
 
 /// Octets read at once.
 const READ: usize = 16 * 1024;
 
 /// Why a connection ended; for the log only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-enum End {
+pub(crate) enum End {
     #[error("the peer closed it")]
     Peer,
     #[error("it broke")]
@@ -43,17 +44,15 @@ enum End {
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Options every connection has; failing to set them costs nothing but comfort.
-pub(super) fn prepare(stream: &TcpStream) {
+pub(crate) fn prepare(stream: &TcpStream, dscp: Dscp) {
     let _ = stream.set_nodelay(true);
     let socket = SockRef::from(stream);
     let keepalive = socket2::TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
         .with_interval(Duration::from_secs(20));
     let _ = socket.set_tcp_keepalive(&keepalive);
-    let _ = match stream.local_addr() {
-        Ok(local) if local.is_ipv6() => socket.set_tclass_v6(TRAFFIC_CLASS_SIP),
-        _ => socket.set_tos_v4(TRAFFIC_CLASS_SIP),
-    };
+    let ipv6 = stream.local_addr().is_ok_and(|local| local.is_ipv6());
+    dscp.mark(&socket, ipv6);
 }
 
 /// Runs a connection until it ends, then frees its place and tells.
@@ -84,9 +83,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite>(
     tracing::debug!(remote = %flow.remote, transport = flow.transport.as_str(), %end, "a connection ended");
     // A polite goodbye (TLS close_notify), if the peer still listens.
     let _ = tokio::time::timeout(Duration::from_millis(200), write.shutdown()).await;
-    for flow in streams.leave(flow.id) {
-        let _ = events.send(NetEvent::FlowClosed(flow)).await;
-    }
+    streams.tell_end(flow.id, &events).await;
 }
 
 /// Writes what is queued until the queue is taken away or the peer stops taking it.

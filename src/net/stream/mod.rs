@@ -1,4 +1,4 @@
-//! SIP over TCP and TLS: who is connected, and what waits to be written to whom.
+//! SIP over TCP, TLS and WebSocket: who is connected, and what waits to be written to whom.
 //!
 //! The table here is the only shared state; every connection is one task (`connection.rs`) that ends when its queue
 //! is taken away. `accept.rs` lets connections in, `connect.rs` makes our own.
@@ -17,13 +17,16 @@ use bytes::Bytes;
 use sip::{Flow, Transport};
 use tokio::sync::mpsc;
 
-pub(crate) use accept::{bind, serve};
+use crate::NetEvent;
+
+pub(crate) use accept::{Desk, bind, serve};
 pub(crate) use connect::{Connector, adopt, open, reach};
+pub(crate) use connection::{End, prepare};
 
 /// Bounds of the connections; all of them hold for each program, not for each listener.
 #[derive(Debug, Clone, Copy)]
 pub struct StreamLimits {
-    /// Connections at once, both directions.
+    /// Connections at once, both directions. A fifth of them is kept for those we make ourselves.
     pub total: usize,
     /// Accepted connections of one address (IPv6: of one /64).
     pub per_source: usize,
@@ -33,8 +36,10 @@ pub struct StreamLimits {
     pub partial: Duration,
     /// One write has to be taken by the peer within this time.
     pub write: Duration,
-    /// Connecting, and a TLS handshake, may take so long each.
+    /// Connecting, and a handshake of TLS or WebSocket, may take so long each.
     pub connect: Duration,
+    /// A WebSocket on which we wrote nothing for so long is asked for a sign of life; two may get lost.
+    pub ping: Duration,
 }
 
 impl Default for StreamLimits {
@@ -46,6 +51,7 @@ impl Default for StreamLimits {
             partial: Duration::from_secs(30),
             write: Duration::from_secs(5),
             connect: Duration::from_secs(5),
+            ping: Duration::from_secs(25),
         }
     }
 }
@@ -93,7 +99,7 @@ impl Outbox {
 
 impl Inbox {
     /// The next message to write; None when the connection shall end.
-    async fn pop(&mut self) -> Option<Bytes> {
+    pub(crate) async fn pop(&mut self) -> Option<Bytes> {
         let bytes = self.queue.recv().await?;
         // Saturating: the sender counts after it has queued.
         let less = |waiting: usize| Some(waiting.saturating_sub(bytes.len()));
@@ -119,6 +125,8 @@ struct Table {
     entries: HashMap<u64, Entry>,
     by_remote: HashMap<(Transport, SocketAddr), u64>,
     per_source: HashMap<IpAddr, usize>,
+    /// Entries with a source.
+    accepted: usize,
 }
 
 /// What became of a message for a stream.
@@ -211,12 +219,18 @@ impl Streams {
             Origin::Accepted => Some(share(flow.remote.ip())),
             Origin::Ours(_) => None,
         };
+        // Whoever fills the table from many addresses shall not keep us from our providers.
+        let most = self.limits.total - self.limits.total / 5;
+        if source.is_some() && table.accepted >= most {
+            return None;
+        }
         if let Some(source) = source {
             let count = table.per_source.entry(source).or_default();
             if *count >= self.limits.per_source {
                 return None;
             }
             *count += 1;
+            table.accepted += 1;
         }
         flow.id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (outbox, inbox) = Outbox::new();
@@ -249,6 +263,9 @@ impl Streams {
         if table.by_remote.get(&key) == Some(&id) {
             table.by_remote.remove(&key);
         }
+        if entry.source.is_some() {
+            table.accepted -= 1;
+        }
         if let Some(source) = entry.source
             && let Some(count) = table.per_source.get_mut(&source)
         {
@@ -260,6 +277,13 @@ impl Streams {
         let mut flows = entry.asked;
         flows.push(entry.flow);
         flows
+    }
+
+    /// Frees the place and tells the switch.
+    pub(crate) async fn tell_end(&self, id: u64, events: &mpsc::Sender<NetEvent>) {
+        for flow in self.leave(id) {
+            let _ = events.send(NetEvent::FlowClosed(flow)).await;
+        }
     }
 
     #[cfg(test)]

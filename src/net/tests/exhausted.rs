@@ -29,7 +29,9 @@ fn limit_files(more: u64) {
 #[tokio::test]
 async fn accepting_survives_a_lack_of_file_descriptors() {
     let listen = ["tcp://127.0.0.1:0".parse().unwrap()];
-    let (transports, mut events) = Transports::bind(&listen, None).await.unwrap();
+    let (transports, mut events) = Transports::bind(&listen, net::Settings::default())
+        .await
+        .unwrap();
     events.watch().unwrap();
     let at = transports.local_addresses()[0].address;
     limit_files(15);

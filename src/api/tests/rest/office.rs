@@ -139,6 +139,7 @@ impl Office {
             max_calls: MAX_CALLS,
             version: "1.2.3",
             certificate_expires_at_ms: Some(FAR_MS),
+            websocket: None,
             limits: api::Limits::default(),
         };
         Office {

@@ -1,116 +1,20 @@
-//! SIP over real sockets on the loopback.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot be set up shall fail"
-)]
+//! UDP, TCP and TLS: messages, keep-alives, bounds, connections of our own.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use net::{BindError, Incoming, Listen, NetEvent, StreamLimits, Transports, tls};
+use net::{BindError, Listen, NetEvent, Settings, StreamLimits, Transports, tls};
 use sip::{Flow, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::house::{House, PATIENCE, options, read, receive, to, wait_closed};
 
-/// Transports under test and what they tell.
-struct House {
-    transports: Transports,
-    events: Incoming,
-}
-
-impl House {
-    async fn new(listen: &[&str]) -> House {
-        House::with(listen, None, StreamLimits::default()).await
-    }
-
-    async fn with(
-        listen: &[&str],
-        tls: Option<Arc<rustls::ServerConfig>>,
-        limits: StreamLimits,
-    ) -> House {
-        let listen: Vec<Listen> = listen.iter().map(|text| text.parse().unwrap()).collect();
-        let bound = Transports::bind_with(&listen, tls, limits).await;
-        let (transports, mut events) = bound.unwrap();
-        events.watch().unwrap();
-        House { transports, events }
-    }
-
-    /// Where the listener of that number listens, on the loopback of its family.
-    fn at(&self, number: usize) -> SocketAddr {
-        let address = self.transports.local_addresses()[number].address;
-        let ip = if address.is_ipv4() {
-            "127.0.0.1"
-        } else {
-            "::1"
-        };
-        SocketAddr::new(ip.parse().unwrap(), address.port())
-    }
-
-    async fn event(&mut self) -> NetEvent {
-        let event = tokio::time::timeout(PATIENCE, self.events.recv()).await;
-        event.expect("an event in time").expect("a living sender")
-    }
-
-    async fn message(&mut self) -> (Flow, Bytes) {
-        match self.event().await {
-            NetEvent::Message { flow, bytes } => (flow, bytes),
-            NetEvent::FlowClosed(flow) => panic!("{flow:?} closed"),
-        }
-    }
-
-    async fn closed(&mut self) -> Flow {
-        match self.event().await {
-            NetEvent::FlowClosed(flow) => flow,
-            NetEvent::Message { bytes, .. } => panic!("{bytes:?} came"),
-        }
-    }
-}
-
-fn options(call: &str, body: usize) -> Bytes {
-    let body = "x".repeat(body);
-    let head = format!(
-        "OPTIONS sip:pbx SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1\r\nCall-ID: {call}\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    Bytes::from(head)
-}
-
-async fn read(stream: &mut TcpStream, len: usize) -> Vec<u8> {
-    let mut got = vec![0; len];
-    tokio::time::timeout(PATIENCE, stream.read_exact(&mut got))
-        .await
-        .unwrap()
-        .unwrap();
-    got
-}
-
-async fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
-    let mut buffer = vec![0; 65_536];
-    let got = tokio::time::timeout(PATIENCE, socket.recv_from(&mut buffer)).await;
-    let (len, from) = got.unwrap().unwrap();
-    buffer.truncate(len);
-    (buffer, from)
-}
-
-/// Until the peer has closed; a reset counts, for what it sent may lie unread.
-async fn wait_closed(stream: &mut TcpStream) {
-    let mut rest = Vec::new();
-    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest))
-        .await
-        .expect("closed in time");
-}
-
-fn to(transport: Transport, local: SocketAddr, remote: SocketAddr) -> Flow {
-    Flow {
-        transport,
-        local,
-        remote,
-        id: 0,
+fn with(limits: StreamLimits) -> Settings {
+    Settings {
+        limits,
+        ..Settings::default()
     }
 }
 
@@ -143,9 +47,12 @@ async fn both_families_share_a_port_and_a_taken_port_is_explained() {
         address: SocketAddr::new("0.0.0.0".parse().unwrap(), listen[index].address.port()),
         ..listen[index]
     };
-    let second = Transports::bind(&[twin(0), twin(1)], None).await;
+    let second = Transports::bind(&[twin(0), twin(1)], Settings::default()).await;
     assert!(second.is_ok());
-    let error = Transports::bind(&listen[..1], None).await.err().unwrap();
+    let error = Transports::bind(&listen[..1], Settings::default())
+        .await
+        .err()
+        .unwrap();
     assert!(matches!(error, BindError::Taken(_)));
     let text = error.to_string();
     assert!(text.starts_with(&format!(
@@ -153,10 +60,10 @@ async fn both_families_share_a_port_and_a_taken_port_is_explained() {
         listen[0].address
     )));
     let nowhere = ["udp://192.0.2.1:0".parse().unwrap()];
-    let error = Transports::bind(&nowhere, None).await.err();
+    let error = Transports::bind(&nowhere, Settings::default()).await.err();
     assert!(matches!(error, Some(BindError::NotOurs(_))));
     let bare = ["tls://127.0.0.1:0".parse().unwrap()];
-    let error = Transports::bind(&bare, None).await.err();
+    let error = Transports::bind(&bare, Settings::default()).await.err();
     assert!(matches!(error, Some(BindError::NoCertificate(_))));
 }
 
@@ -331,7 +238,7 @@ async fn slow_silent_and_crowding_peers_are_closed() {
         partial: short,
         ..StreamLimits::default()
     };
-    let mut house = House::with(&["tcp://127.0.0.1:0"], None, limits).await;
+    let mut house = House::with(&["tcp://127.0.0.1:0"], with(limits)).await;
     // Never a message.
     let mut mute = TcpStream::connect(house.at(0)).await.unwrap();
     wait_closed(&mut mute).await;
@@ -358,7 +265,7 @@ async fn slow_silent_and_crowding_peers_are_closed() {
         idle: short,
         ..StreamLimits::default()
     };
-    let mut house = House::with(&["tcp://127.0.0.1:0"], None, limits).await;
+    let mut house = House::with(&["tcp://127.0.0.1:0"], with(limits)).await;
     let mut idle = TcpStream::connect(house.at(0)).await.unwrap();
     wait_closed(&mut idle).await;
     house.closed().await;
@@ -370,7 +277,7 @@ async fn a_peer_that_does_not_read_is_given_up() {
         write: Duration::from_millis(50),
         ..StreamLimits::default()
     };
-    let mut house = House::with(&["tcp://127.0.0.1:0"], None, limits).await;
+    let mut house = House::with(&["tcp://127.0.0.1:0"], with(limits)).await;
     let mut deaf = TcpStream::connect(house.at(0)).await.unwrap();
     deaf.write_all(&options("1", 0)).await.unwrap();
     let (flow, _) = house.message().await;
@@ -418,8 +325,11 @@ async fn tls_carries_messages_between_those_who_trust() {
     let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
     let (certificate, key) = tls::self_signed(dir.path(), &names).unwrap();
     let config = tls::server_config(&certificate, &key).unwrap();
-    let limits = StreamLimits::default();
-    let mut server = House::with(&["tls://127.0.0.1:0"], Some(config), limits).await;
+    let settings = Settings {
+        tls: Some(config),
+        ..Settings::default()
+    };
+    let mut server = House::with(&["tls://127.0.0.1:0"], settings).await;
     let mut client = House::new(&["tcp://127.0.0.1:0"]).await;
     let trust = tls::client_config(Some(&certificate)).unwrap();
     client.transports.trust(trust);

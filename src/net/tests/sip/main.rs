@@ -1,0 +1,9 @@
+//! SIP over real sockets on the loopback.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up shall fail"
+)]
+
+mod house;
+mod plain;
+mod websocket;
