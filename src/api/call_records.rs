@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::page::{Page, bad_cursor};
 use axum::Json;
 use axum::extract::State;
-use directory::{CallRecord, LegRecord};
+use directory::{CallRecord, LegRecord, Segment};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use store::RecordCursor;
@@ -63,6 +63,20 @@ fn view(r: &CallRecord) -> Value {
         "talk_s": seconds(r.talk_ms),
         "tags": tags,
         "legs": r.legs.iter().map(leg).collect::<Vec<_>>(),
+        "segments": r.segments.iter().map(segment).collect::<Vec<_>>(),
+        "merged_into": r.merged_into,
+        "continues": r.continues,
+    })
+}
+
+fn segment(segment: &Segment) -> Value {
+    json!({
+        "started_at": rfc3339(segment.started_at_ms),
+        "answered_at": segment.answered_at_ms.map(rfc3339),
+        "ended_at": rfc3339(segment.ended_at_ms),
+        "parties": segment.parties,
+        "how": segment.how,
+        "by": segment.by,
     })
 }
 

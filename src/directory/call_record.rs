@@ -51,6 +51,37 @@ pub struct LegRecord {
     pub diagnosis: Option<String>,
 }
 
+/// How two parties of a call came together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// The caller dialled, or the dialplan for it.
+    Dialled,
+    /// `by` sent one of them on to the other without asking.
+    Transferred,
+    /// `by` connected two whom it both had on its phone.
+    Attended,
+    /// `by` answered what rang elsewhere, or took a talk over.
+    PickedUp,
+    /// A transfer came to nothing and the party rang at `by` again, who had sent it.
+    Returned,
+}
+
+/// A part of a call's journey: one party with another, or the attempt at it. Times are Unix milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// From when on the second was sought; when nobody had to be rung, the moment they heard each other.
+    pub started_at_ms: i64,
+    /// When they heard each other; `None` when that never came about.
+    pub answered_at_ms: Option<i64>,
+    pub ended_at_ms: i64,
+    /// Who was there: first the one who goes on the journey, then whom it reached or would have reached.
+    pub parties: Vec<String>,
+    pub how: How,
+    /// Whose doing it was; `None` for what was dialled.
+    pub by: Option<String>,
+}
+
 /// A call, after its end. Times are Unix milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CallRecord {
@@ -61,7 +92,7 @@ pub struct CallRecord {
     pub ended_at_ms: i64,
     pub direction: Direction,
     pub from: String,
-    /// Who was reached, or would have been: an extension, a number on a trunk, or the dialled string.
+    /// Who was reached before any transfer, or would have been: an extension, a number on a trunk, or the dialled string.
     pub to: String,
     pub dialed: String,
     pub cause: Ending,
@@ -69,11 +100,20 @@ pub struct CallRecord {
     pub sip_code: u16,
     /// From the start to the answer (or to the end, when there was none).
     pub ring_ms: i64,
-    /// From the answer to the end.
+    /// From the answer to the end, over all segments and what lies between them.
     pub talk_ms: i64,
     /// `session.tag(key, value)` of the dialplan.
     pub tags: Vec<(String, String)>,
     /// Why it ended, in words; for example "no codec in common: offered PCMU, allowed opus".
     pub reason: String,
     pub legs: Vec<LegRecord>,
+    /// The journey, in order. A call that was only dialled has one.
+    #[serde(default)]
+    pub segments: Vec<Segment>,
+    /// The call that took over the parties of this one.
+    #[serde(default)]
+    pub merged_into: Option<String>,
+    /// The calls whose parties this one took over.
+    #[serde(default)]
+    pub continues: Vec<String>,
 }

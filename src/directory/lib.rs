@@ -13,7 +13,7 @@ pub mod trunk;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use call_record::{CallRecord, Direction, Ending, LegRecord};
+pub use call_record::{CallRecord, Direction, Ending, How, LegRecord, Segment};
 pub use codec::Codec;
 pub use extension::{Extension, Ha1, Redirects};
 pub use registration::Registration;

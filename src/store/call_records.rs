@@ -106,7 +106,7 @@ impl Store {
 
 /// Records in one statement.
 const TOGETHER: usize = 16;
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 18] = [
     "id",
     "started_at_ms",
     "answered_at_ms",
@@ -122,6 +122,9 @@ const COLUMNS: [&str; 15] = [
     "tags",
     "reason",
     "legs",
+    "segments",
+    "merged_into",
+    "continues",
 ];
 
 fn insert_one() -> &'static str {
@@ -173,7 +176,10 @@ async fn insert(
             .bind(record.talk_ms)
             .bind(json(&record.tags)?)
             .bind(plain(&record.reason).into_owned())
-            .bind(json(&record.legs)?);
+            .bind(json(&record.legs)?)
+            .bind(json(&record.segments)?)
+            .bind(record.merged_into.as_deref())
+            .bind(json(&record.continues)?);
     }
     query.execute(&mut **transaction).await?;
     Ok(())
@@ -197,6 +203,9 @@ fn record(row: &AnyRow) -> Result<CallRecord> {
         tags: row.json("tags")?,
         reason: row.text("reason")?,
         legs: row.json("legs")?,
+        segments: row.json("segments")?,
+        merged_into: row.optional_text("merged_into")?,
+        continues: row.json("continues")?,
     })
 }
 

@@ -388,11 +388,29 @@ mod tests {
             tags: Vec::new(),
             reason: String::new(),
             legs: Vec::new(),
+            segments: Vec::new(),
+            merged_into: None,
+            continues: Vec::new(),
         }
     }
 
     fn line(id: &str) -> String {
         serde_json::to_string(&record(id)).expect("JSON")
+    }
+
+    #[test]
+    fn a_line_of_an_older_program_is_read() {
+        let mut old = serde_json::to_value(record("a")).expect("JSON");
+        for key in ["segments", "merged_into", "continues"] {
+            assert!(
+                old.as_object_mut()
+                    .expect("an object")
+                    .remove(key)
+                    .is_some()
+            );
+        }
+        let read: CallRecord = serde_json::from_value(old).expect("a record");
+        assert_eq!(read, record("a"));
     }
 
     fn ids(batch: &Batch) -> Vec<&str> {

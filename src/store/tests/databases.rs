@@ -4,8 +4,8 @@ mod encrypted;
 mod postgres;
 
 use directory::{
-    CallRecord, Codec, Direction, Ending, Extension, LegRecord, Redirects, Registration,
-    Reliability, Trunk, TrunkAuth, TrunkTransport,
+    CallRecord, Codec, Direction, Ending, Extension, How, LegRecord, Redirects, Registration,
+    Reliability, Segment, Trunk, TrunkAuth, TrunkTransport,
 };
 use postgres::Postgres;
 use sqlx::{AnyPool, AssertSqlSafe, Row};
@@ -408,6 +408,16 @@ fn record(number: i64) -> CallRecord {
         tags: vec![("cost".into(), "ünit 7".into())],
         reason: "nobody was there".into(),
         legs: vec![leg],
+        segments: vec![Segment {
+            started_at_ms: 1_767_225_600_000,
+            answered_at_ms: None,
+            ended_at_ms: 1_767_225_601_000,
+            parties: vec!["+4930".into(), "102".into()],
+            how: How::Transferred,
+            by: Some("101".into()),
+        }],
+        merged_into: (number % 3 == 0).then(|| "cal_other".into()),
+        continues: vec!["cal_first".into()],
     }
 }
 

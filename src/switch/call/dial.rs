@@ -2,7 +2,8 @@
 
 use super::leg::sdp_trouble;
 use super::{
-    Activity, Call, Leg, LegState, MAX_LEGS, Script, answer, emergency, end, originate, play, talk,
+    Activity, Call, Leg, LegState, MAX_LEGS, Script, answer, emergency, end, journey, originate,
+    play, talk,
 };
 use crate::cause::{self, Told, Verdict};
 use crate::office::{Office, Query};
@@ -63,6 +64,7 @@ pub(crate) fn start(
         call.to.clone_from(number);
     }
     let timeout = dial.options.timeout;
+    journey::dialling(office, call);
     call.activity = Activity::Dial(dial);
     if branches.is_empty() {
         return give_up(office, call, nobody);

@@ -1,6 +1,6 @@
 //! The end of a call: every leg is released, every stream reports, one record is written.
 
-use super::{Activity, Call, Leg, LegState, Script, dial::Dial, play};
+use super::{Activity, Call, Leg, LegState, Script, dial::Dial, journey, play};
 use crate::cause::{self, Verdict};
 use crate::command::Command;
 use crate::notice::Notice;
@@ -39,6 +39,7 @@ pub(crate) fn end(office: &mut Office, call: &mut Call, mut verdict: Verdict) {
     }
     call.disarm(office);
     call.ended = Some(office.now);
+    journey::close(office, call);
     call.activity = Activity::Ending;
     let code_of_caller = verdict.sip_code;
     call.verdict = Some(verdict);
@@ -166,20 +167,16 @@ pub(crate) fn record(office: &mut Office, call: &mut Call) {
         office.wall(call.ended.unwrap_or(office.now)),
     );
     let answered = call.answered.map(|at| office.wall(at));
-    let legs = call
-        .legs
-        .iter()
-        .enumerate()
-        .map(|(index, leg)| leg_record(call, leg, index))
-        .collect();
+    let origin = call.journey.origin();
+    let (from, to) = origin.unwrap_or_else(|| (call.session.from.clone(), call.to.clone()));
     let record = CallRecord {
         id: call.id.to_string(),
         started_at_ms: started,
         answered_at_ms: answered,
         ended_at_ms: ended,
         direction: call.direction,
-        from: call.session.from.clone(),
-        to: call.to.clone(),
+        from,
+        to,
         dialed: call.dialed.clone(),
         // Our own failure is told even when the call was answered before.
         cause: match verdict.ending {
@@ -196,7 +193,10 @@ pub(crate) fn record(office: &mut Office, call: &mut Call) {
         talk_ms: answered.map_or(0, |at| ended - at),
         tags: std::mem::take(&mut call.tags),
         reason: verdict.why,
-        legs,
+        legs: leg_records(call),
+        segments: call.journey.take(),
+        merged_into: call.journey.merged_into.map(|id| id.to_string()),
+        continues: call.journey.continued(),
     };
     office.out.push_back(Command::Record(Box::new(record)));
     let cause = call.verdict_hint();
@@ -204,6 +204,12 @@ pub(crate) fn record(office: &mut Office, call: &mut Call) {
         call: call.id,
         cause,
     });
+}
+
+fn leg_records(call: &Call) -> Vec<LegRecord> {
+    let legs = call.legs.iter().enumerate();
+    legs.map(|(index, leg)| leg_record(call, leg, index))
+        .collect()
 }
 
 fn leg_record(call: &Call, leg: &Leg, index: usize) -> LegRecord {

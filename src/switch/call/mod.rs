@@ -8,6 +8,7 @@ pub(crate) mod dial;
 pub(crate) mod emergency;
 pub(crate) mod end;
 pub(crate) mod gather;
+pub(crate) mod journey;
 pub(crate) mod leg;
 pub(crate) mod life;
 pub(crate) mod offer;
@@ -88,6 +89,7 @@ pub(crate) struct Call {
     pub(crate) verdict: Option<Verdict>,
     /// Trunks an emergency call has still to try.
     pub(crate) emergency: Option<VecDeque<String>>,
+    pub(crate) journey: journey::Journey,
 }
 
 impl Call {
@@ -116,6 +118,7 @@ impl Call {
             tags: Vec::new(),
             verdict: None,
             emergency: None,
+            journey: journey::Journey::new(),
         }
     }
 

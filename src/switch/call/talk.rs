@@ -1,6 +1,6 @@
 //! Two legs bridged: from the answer until one of them hangs up.
 
-use super::{Activity, Call, end};
+use super::{Activity, Call, end, journey};
 use crate::cause::Verdict;
 use crate::office::Office;
 use crate::verb::{DialStatus, Dialed, Outcome};
@@ -60,6 +60,7 @@ pub(crate) fn other_left(office: &mut Office, call: &mut Call, why: String) {
         None => Default::default(),
     };
     let verdict = Verdict::completed(why).with(told);
+    journey::close(office, call);
     end::drop_leg(office, call, leg, None);
     if call.script == super::Script::Absent {
         return end::end(office, call, verdict);

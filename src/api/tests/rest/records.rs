@@ -1,7 +1,7 @@
 //! `/call-records`.
 
 use crate::office::{Office, in_pages};
-use directory::{CallRecord, Direction, Ending, LegRecord};
+use directory::{CallRecord, Direction, Ending, How, LegRecord, Segment};
 use serde_json::{Value, json};
 use std::time::Duration;
 use store::Writer;
@@ -40,6 +40,16 @@ fn record(id: &str, started_at_ms: i64) -> CallRecord {
             loss_out: None,
             diagnosis: None,
         }],
+        segments: vec![Segment {
+            started_at_ms,
+            answered_at_ms: Some(started_at_ms + 1200),
+            ended_at_ms: started_at_ms + 11_000,
+            parties: vec!["101".into(), "102".into()],
+            how: How::PickedUp,
+            by: Some("103".into()),
+        }],
+        merged_into: None,
+        continues: vec!["cal_0".into()],
     }
 }
 
@@ -70,6 +80,11 @@ async fn records_are_read_newest_first(office: Office) {
             "id": "leg_1", "party": "101", "trunk": null, "transport": "udp", "codec": "PCMU", "packets_in": 490,
             "packets_out": 489, "loss_in": 0.5, "loss_out": null, "jitter_ms": 0.4, "rtt_ms": null, "diagnosis": null,
         }],
+        "segments": [{
+            "started_at": "2026-03-01T08:15:30.250Z", "answered_at": "2026-03-01T08:15:31.450Z",
+            "ended_at": "2026-03-01T08:15:41.250Z", "parties": ["101", "102"], "how": "picked_up", "by": "103",
+        }],
+        "merged_into": null, "continues": ["cal_0"],
     });
     assert_eq!(office.get("/call-records/cal_1").await.is(200).body, shown);
     let all = office.get("/call-records").await.items();

@@ -2,7 +2,7 @@
 
 use crate::world::phone::{Manner, State};
 use crate::world::{EMPTY, World};
-use directory::Ending;
+use directory::{Ending, How};
 use switch::{Event, Verb};
 
 #[test]
@@ -23,6 +23,15 @@ fn a_call_is_answered_talked_and_hung_up() {
         ("101", "102", Ending::Completed)
     );
     assert!((60_000..62_000).contains(&record.talk_ms), "{record:?}");
+    let [journey] = record.segments.as_slice() else {
+        panic!("{record:?}")
+    };
+    assert_eq!((journey.how, &journey.by), (How::Dialled, &None));
+    assert_eq!(journey.parties, ["101", "102"]);
+    assert_eq!(journey.started_at_ms, record.started_at_ms);
+    assert_eq!(journey.answered_at_ms, record.answered_at_ms);
+    assert_eq!(journey.ended_at_ms, record.ended_at_ms);
+    assert_eq!((&record.merged_into, record.continues.len()), (&None, 0));
     assert_eq!(world.is_silent(), EMPTY);
     assert_eq!(world.records.len(), 1);
 }
@@ -139,6 +148,10 @@ fn busy_unknown_and_unregistered_each_say_so() {
             Some((cause, code, why)),
             "{number}"
         );
+        let record = &world.records[0];
+        let journey = &record.segments;
+        assert_eq!((journey.len(), journey[0].answered_at_ms), (1, None));
+        assert_eq!(journey[0].parties, ["101", record.to.as_str()]);
         assert_eq!(world.is_silent(), EMPTY);
     }
 }

@@ -1,0 +1,107 @@
+//! The journey of a call, for its record: who was with whom, since when, and whose doing it was.
+//!
+//! A segment lasts from when the second party is sought until the two no longer hear each other. Not here: what brings
+//! a segment about (`dial`, `transfer`, `meet`).
+
+use super::{Activity, Call};
+use crate::event::CallId;
+use crate::office::Office;
+use directory::{How, Segment};
+use std::time::Instant;
+
+/// The most segments a record has.
+pub(crate) const MAX_SEGMENTS: usize = 50;
+
+#[derive(Debug)]
+pub(crate) struct Journey {
+    done: Vec<Segment>,
+    /// What goes on; `None` between two segments.
+    open: Option<Open>,
+    /// Who called whom before the first transfer.
+    origin: Option<(String, String)>,
+    pub(crate) merged_into: Option<CallId>,
+    pub(crate) continues: Vec<CallId>,
+}
+
+#[derive(Debug)]
+struct Open {
+    how: How,
+    by: Option<String>,
+    /// `None`: since the call began.
+    since: Option<Instant>,
+}
+
+impl Journey {
+    pub(crate) fn new() -> Self {
+        Self {
+            done: Vec::new(),
+            open: Some(Open {
+                how: How::Dialled,
+                by: None,
+                since: None,
+            }),
+            origin: None,
+            merged_into: None,
+            continues: Vec::new(),
+        }
+    }
+
+    /// The segments, when the call is over.
+    pub(crate) fn take(&mut self) -> Vec<Segment> {
+        std::mem::take(&mut self.done)
+    }
+
+    /// The names of the calls it continues.
+    pub(crate) fn continued(&self) -> Vec<String> {
+        self.continues.iter().map(CallId::to_string).collect()
+    }
+
+    /// From whom to whom the call was, before any transfer changed that.
+    pub(crate) fn origin(&mut self) -> Option<(String, String)> {
+        self.origin.take()
+    }
+}
+
+/// The script dials: a segment of its own when a talk went before.
+pub(crate) fn dialling(office: &Office, call: &mut Call) {
+    if call.journey.open.is_none() {
+        call.journey.open = Some(Open {
+            how: How::Dialled,
+            by: None,
+            since: Some(office.now),
+        });
+    }
+}
+
+/// What went on is over.
+pub(crate) fn close(office: &Office, call: &mut Call) {
+    let Some(open) = call.journey.open.take() else {
+        return;
+    };
+    if call.journey.done.len() >= MAX_SEGMENTS {
+        return;
+    }
+    let first = call.legs.get(call.subject);
+    let first = first.map_or(&call.session.from, |leg| &leg.party.number);
+    let (answered, second) = match &call.activity {
+        Activity::Talk(talk) => {
+            let other = call.legs.get(talk.leg);
+            let other = other.map_or(&call.to, |leg| &leg.party.number);
+            (Some(talk.since), other)
+        }
+        // Who hears us and nobody else is with the number it dialled.
+        Activity::Dial(_) | Activity::Originate { .. } => (None, &call.to),
+        _ if open.how == How::Dialled => (call.answered, &call.to),
+        _ => (None, &call.to),
+    };
+    let started = open.since.unwrap_or(call.started);
+    let segment = Segment {
+        started_at_ms: office.wall(started),
+        answered_at_ms: answered.map(|at| office.wall(at.max(started))),
+        ended_at_ms: office.wall(office.now),
+        parties: vec![first.clone(), second.clone()],
+        how: open.how,
+        by: open.by,
+    };
+    call.journey.done.push(segment);
+}
