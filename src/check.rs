@@ -13,6 +13,10 @@ pub fn check(config: &Config) -> Vec<Error> {
     if let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.private_key) {
         faults.extend(certificate_fault(certificate, key));
     }
+    let folders = config.tls.folders.iter();
+    faults.extend(folders.filter_map(|folder| {
+        certificate_fault(&folder.join("fullchain.pem"), &folder.join("privkey.pem"))
+    }));
     faults.extend(database_faults(config));
     faults.extend(journal_fault(config));
     faults
@@ -26,11 +30,17 @@ fn certificate_fault(certificate: &Path, key: &Path) -> Option<Error> {
             hint: hint.into(),
         })
     };
-    if let Err(error) = net::tls::server_config(certificate, key) {
-        let hint = "both files must be PEM, and the key must belong to the certificate";
-        return fault(error.to_string(), hint);
-    }
-    let end_ms = net::tls::expires_at_ms(certificate).ok().flatten()?;
+    let pair = net::Pair {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+    };
+    let end_ms = match net::Certificates::load(vec![pair]) {
+        Ok(certificates) => certificates.state().expires_at_ms?,
+        Err(error) => {
+            let hint = "both files must be PEM, and the key must belong to the certificate";
+            return fault(error.to_string(), hint);
+        }
+    };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now_ms = i64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(i64::MAX);
     let days = (now_ms - end_ms) / (24 * 60 * 60 * 1_000);

@@ -95,6 +95,8 @@ pub struct Sip {
 pub struct Tls {
     pub certificate: Option<PathBuf>,
     pub private_key: Option<PathBuf>,
+    /// Each with `fullchain.pem` and `privkey.pem`.
+    pub folders: Vec<PathBuf>,
 }
 
 /// `[rtp]`.
@@ -460,8 +462,19 @@ impl Config {
             ("[tls] private_key", self.tls.private_key.as_ref(), file),
             ("[log] journal", self.log.journal.as_ref(), file),
         ];
+        let folders = self.tls.folders.iter();
+        let folders = folders.map(|f| {
+            (
+                "[tls] folders",
+                Some(f),
+                "name folders, or leave the key away",
+            )
+        });
         let empty = |path: Option<&PathBuf>| path.is_some_and(|path| path.as_os_str().is_empty());
-        let empty = paths.into_iter().filter(|(_, path, _)| empty(*path));
+        let empty = paths
+            .into_iter()
+            .chain(folders)
+            .filter(|(_, path, _)| empty(*path));
         empty
             .map(|(key, _, hint)| fault(key, "is empty", hint))
             .collect()
@@ -656,12 +669,6 @@ mod tests {
             ("SIP__MAX_CALLS", "0", "[sip] max_calls"),
             ("SIP__NAT_KEEPALIVE_S", "5", "[sip] nat_keepalive_s"),
             ("SIP__REALM", "off\u{7}hook", "[sip] realm"),
-            ("SIP__DSCP", "64", "[sip] dscp"),
-            (
-                "SIP__WEBSOCKET_ORIGINS",
-                "phones.example",
-                "[sip] websocket_origins",
-            ),
             (
                 "DIALPLAN__OUTBOUND_PREFIX",
                 "x y",
@@ -707,6 +714,22 @@ mod tests {
         ] {
             let name = format!("OFFHOOK_{name}");
             assert_eq!(faulty_keys(&[(&name, text)]), [""; 0], "{name}={text}");
+        }
+    }
+
+    #[test]
+    fn what_the_edge_of_sip_cannot_use_is_a_fault() {
+        for (name, text, key) in [
+            ("SIP__DSCP", "64", "[sip] dscp"),
+            (
+                "SIP__WEBSOCKET_ORIGINS",
+                "phones.example",
+                "[sip] websocket_origins",
+            ),
+            ("TLS__FOLDERS", ",", ""),
+        ] {
+            let name = format!("OFFHOOK_{name}");
+            assert_eq!(faulty_keys(&[(&name, text)]).concat(), key, "{name}={text}");
         }
     }
 

@@ -179,6 +179,7 @@ impl Kind {
         match (section, key) {
             ("sip", "listen" | "local_networks" | "websocket_origins")
             | ("phones", "service_route")
+            | ("tls", "folders")
             | ("emergency", "numbers") => Kind::List,
             ("sip", "max_calls" | "nat_keepalive_s")
             | ("phones", "ping_s" | "nat_expires_s")

@@ -32,9 +32,7 @@ pub(crate) struct Started {
 pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
     let (lock, store) = open_data(config).await?;
     let plan = Arc::new(open_dialplan(config)?);
-    let tls = tls(config)?;
-    let (transports, incoming) =
-        net::Transports::bind(&config.listeners(), net_settings(config, tls.server)).await?;
+    let (transports, incoming, certificates) = bind_sip(config).await?;
     let listener = listen_http(config).await?;
     let (events, queue) = mpsc::channel(QUEUE);
     let (media_events, media_queue) = mpsc::channel(QUEUE);
@@ -74,7 +72,7 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         admin_key,
         max_calls: config.sip.max_calls,
         version: env!("CARGO_PKG_VERSION"),
-        certificate_expires_at_ms: tls.expires_at_ms,
+        certificate: Arc::new(move || certificate_state(certificates.clone())),
         websocket: Some(websocket),
         limits: api::Limits::default(),
     };
@@ -98,9 +96,28 @@ async fn open_data(config: &Config) -> Result<(File, Store), StartError> {
     Ok((lock, store))
 }
 
-fn net_settings(config: &Config, tls: Option<Arc<rustls::ServerConfig>>) -> net::Settings {
+async fn bind_sip(
+    config: &Config,
+) -> Result<
+    (
+        net::Transports,
+        net::Incoming,
+        Option<Arc<net::Certificates>>,
+    ),
+    StartError,
+> {
+    let certificates = certificates(config)?;
+    let settings = net_settings(config, certificates.as_ref());
+    let (transports, incoming) = net::Transports::bind(&config.listeners(), settings).await?;
+    Ok((transports, incoming, certificates))
+}
+
+fn net_settings(config: &Config, tls: Option<&Arc<net::Certificates>>) -> net::Settings {
+    if let Some(certificates) = tls {
+        tokio::spawn(keep_fresh(Arc::clone(certificates)));
+    }
     net::Settings {
-        tls,
+        tls: tls.map(net::Certificates::server_config),
         dscp: config.sip.dscp.parse().unwrap_or_default(),
         origins: config.sip.websocket_origins.clone().into(),
         ..net::Settings::default()
@@ -212,18 +229,13 @@ fn new_switch(settings: switch::Config) -> Switch {
     switch
 }
 
-/// What TLS listeners show, and until when it is good; nothing without such a listener.
-#[derive(Default)]
-struct Tls {
-    server: Option<Arc<rustls::ServerConfig>>,
-    expires_at_ms: Option<i64>,
-}
-
-fn tls(config: &Config) -> Result<Tls, StartError> {
+/// What TLS listeners show; nothing without such a listener.
+fn certificates(config: &Config) -> Result<Option<Arc<net::Certificates>>, StartError> {
     if !config.listeners().iter().any(net::Listen::is_tls) {
-        return Ok(Tls::default());
+        return Ok(None);
     }
-    let pair = match (&config.tls.certificate, &config.tls.private_key) {
+    let trouble = |e: net::tls::TlsError| StartError::Tls(e.to_string());
+    let (certificate, key) = match (&config.tls.certificate, &config.tls.private_key) {
         (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
         _ => {
             let host = config.sip.external_host.iter();
@@ -231,16 +243,39 @@ fn tls(config: &Config) -> Result<Tls, StartError> {
                 .map(|host| host.trim_matches(['[', ']']).to_owned())
                 .chain(["localhost".to_owned()])
                 .collect();
-            net::tls::self_signed(&config.data.dir, &names)
-                .map_err(|e| StartError::Tls(e.to_string()))?
+            net::tls::self_signed(&config.data.dir, &names).map_err(trouble)?
         }
     };
-    let trouble = |e: net::tls::TlsError| StartError::Tls(e.to_string());
-    let server = net::tls::server_config(&pair.0, &pair.1).map_err(trouble)?;
-    Ok(Tls {
-        server: Some(server),
-        expires_at_ms: net::tls::expires_at_ms(&pair.0).map_err(trouble)?,
-    })
+    let further = config.tls.folders.iter().map(|folder| net::Pair {
+        certificate: folder.join("fullchain.pem"),
+        key: folder.join("privkey.pem"),
+    });
+    let pairs = [net::Pair { certificate, key }].into_iter().chain(further);
+    net::Certificates::load(pairs.collect())
+        .map(Some)
+        .map_err(trouble)
+}
+
+/// Files that change are read again, and on SIGHUP all are.
+async fn keep_fresh(certificates: Arc<net::Certificates>) {
+    let watch = tokio::spawn(Arc::clone(&certificates).watch());
+    let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
+    let Ok(mut hangup) = hangup else { return };
+    while hangup.recv().await.is_some() {
+        let again = Arc::clone(&certificates);
+        // Told in the log by itself.
+        let _told = tokio::task::spawn_blocking(move || again.reload()).await;
+    }
+    watch.abort();
+}
+
+/// As `/system/health` tells it.
+fn certificate_state(certificates: Option<Arc<net::Certificates>>) -> api::Certificate {
+    let state = certificates.map(|c| c.state()).unwrap_or_default();
+    api::Certificate {
+        expires_at_ms: state.expires_at_ms,
+        refused: state.refused,
+    }
 }
 
 fn journal(config: &Config, settings: &switch::Config) -> Result<Option<Journal>, StartError> {

@@ -17,6 +17,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const CERTIFICATE_DAYS: i64 = 14;
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
+/// How the TLS certificates stand.
+#[derive(Debug, Clone, Default)]
+pub struct Certificate {
+    /// When the first of them ends, Unix milliseconds; `None` without any.
+    pub expires_at_ms: Option<i64>,
+    /// Why the files as they are now are not in use.
+    pub refused: Option<String>,
+}
+
 /// How many trunks stand how.
 #[derive(Default, Serialize)]
 struct Trunks {
@@ -43,7 +52,8 @@ pub(crate) async fn show(State(shared): State<Arc<Shared>>, request: Request) ->
     let database = matches!(database, Ok(Ok(_)));
     let dialplan = api.dialplan.standing();
     let trunks = trunks(&api.live.trunk_states());
-    let end = api.certificate_expires_at_ms;
+    let certificate = (api.certificate)();
+    let end = certificate.expires_at_ms;
     let key = matches!(key, Ok(Ok(())));
     let problems: Vec<String> = [
         (!database).then(|| {
@@ -52,6 +62,10 @@ pub(crate) async fn show(State(shared): State<Arc<Shared>>, request: Request) ->
         dialplan_problem(dialplan),
         (trunks.failed > 0).then(|| format!("trunks not registered: {}", trunks.failed)),
         end.and_then(|end| certificate_problem(end, now_ms())),
+        certificate.refused.as_deref().map(|_| {
+            "the TLS certificate files are refused, and older ones serve: the log says why"
+                .to_owned()
+        }),
     ]
     .into_iter()
     .flatten()

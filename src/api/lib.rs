@@ -28,6 +28,7 @@ mod trunks;
 mod websocket;
 
 pub use dialplan::{Dialplan, ScriptProblem, Standing};
+pub use health::Certificate;
 pub use live::Live;
 pub use numbers::Numbers;
 pub use serve::{Limits, serve};
@@ -60,8 +61,8 @@ pub struct Api {
     pub max_calls: usize,
     /// The program's version, for `/system/health`.
     pub version: &'static str,
-    /// Until when the TLS certificate is good, Unix milliseconds; `None` without one.
-    pub certificate_expires_at_ms: Option<i64>,
+    /// How the TLS certificates stand.
+    pub certificate: Arc<dyn Fn() -> Certificate + Send + Sync>,
     /// Who takes browser phones that come to `/ws`; `None`: nobody.
     pub websocket: Option<Arc<dyn SipSocket>>,
     /// What clients may take of it.

@@ -8,6 +8,7 @@
 //!
 //! *Where next*: `transports.rs` is the door for SIP, `rtp/mod.rs` the door for media.
 
+mod certificates;
 mod descriptors;
 mod dns;
 mod files;
@@ -28,6 +29,7 @@ mod websocket;
 use bytes::Bytes;
 use sip::Flow;
 
+pub use certificates::{CertificateState, Certificates, Pair};
 pub use descriptors::raise_limit;
 pub use incoming::Incoming;
 pub use listen::{BindError, Listen, ListenError};

@@ -11,9 +11,8 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
-
-use crate::validity;
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore};
 
 /// Why TLS cannot be set up; one sentence with the file it is about.
 #[derive(Debug, thiserror::Error)]
@@ -88,39 +87,22 @@ fn replace(file: &Path, text: &str, mode: u32) -> io::Result<()> {
     fs::rename(&fresh, file)
 }
 
-/// Settings of a listener that shows `certificate` (a PEM chain, leaf first) and owns `key` (PEM: PKCS#8, SEC1 or
-/// PKCS#1). TLS 1.2 and 1.3; phones are not asked for certificates, they authenticate by digest.
+/// A certificate (a PEM chain, leaf first) with its key (PEM: PKCS#8, SEC1 or PKCS#1).
 ///
 /// # Errors
 /// When a file is missing, empty or of another kind, or the two do not belong together.
-pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+pub(crate) fn certified_key(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
     let chain = read_certificates(certificate)?;
     let secret = PrivateKeyDer::from_pem_file(key).map_err(|why| TlsError::Read {
         file: key.to_owned(),
         why: why.to_string(),
     })?;
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| {
-            builder
-                .with_no_client_auth()
-                .with_single_cert(chain, secret)
-        })
-        .map_err(|why| TlsError::Unusable {
-            certificate: certificate.to_owned(),
-            key: key.to_owned(),
-            why,
-        })?;
-    Ok(Arc::new(config))
-}
-
-/// Until when the first certificate of the file is good, Unix milliseconds.
-///
-/// # Errors
-/// When the file is missing or empty.
-pub fn expires_at_ms(certificate: &Path) -> Result<Option<i64>, TlsError> {
-    let chain = read_certificates(certificate)?;
-    Ok(chain.first().and_then(|leaf| validity::not_after_ms(leaf)))
+    let provider = ring::default_provider();
+    CertifiedKey::from_der(chain, secret, &provider).map_err(|why| TlsError::Unusable {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+        why,
+    })
 }
 
 /// Settings for connecting to others: their certificate must be signed by an authority the system trusts, or by one in
@@ -186,8 +168,8 @@ mod tests {
             fs::metadata(&key).unwrap().permissions().mode() & 0o777,
             0o600
         );
-        server_config(&certificate, &key).unwrap();
-        let end = expires_at_ms(&certificate).unwrap();
+        let read = certified_key(&certificate, &key).unwrap();
+        let end = crate::validity::not_after_ms(&read.cert[0]);
         assert_eq!(end, Some(2_682_374_400_000), "2055-01-01");
         let before = fs::read(&certificate).unwrap();
         self_signed(&dir, &names).unwrap();
@@ -200,13 +182,13 @@ mod tests {
         let names = ["pbx.example".to_owned()];
         let (certificate, key) = self_signed(dir.path(), &names).unwrap();
         let missing = dir.path().join("none.pem");
-        let error = server_config(&missing, &key).unwrap_err().to_string();
+        let error = certified_key(&missing, &key).unwrap_err().to_string();
         assert!(error.contains("none.pem"), "{error}");
-        let error = server_config(&certificate, &certificate).unwrap_err();
+        let error = certified_key(&certificate, &certificate).unwrap_err();
         assert!(matches!(error, TlsError::Read { .. }), "{error}");
         fs::write(&missing, "").unwrap();
         assert!(matches!(
-            server_config(&missing, &key),
+            certified_key(&missing, &key),
             Err(TlsError::Empty(_))
         ));
     }

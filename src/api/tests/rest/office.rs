@@ -138,7 +138,10 @@ impl Office {
             admin_key: Some(KEY.into()),
             max_calls: MAX_CALLS,
             version: "1.2.3",
-            certificate_expires_at_ms: Some(FAR_MS),
+            certificate: Arc::new(|| api::Certificate {
+                expires_at_ms: Some(FAR_MS),
+                refused: None,
+            }),
             websocket: None,
             limits: api::Limits::default(),
         };

@@ -1,10 +1,12 @@
 //! The transports under test, and what everybody needs who talks to them.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use net::{Incoming, Listen, NetEvent, Settings, Transports};
+use net::{Certificates, Incoming, Listen, NetEvent, Pair, Settings, Transports};
 use sip::{Flow, Transport};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, UdpSocket};
@@ -103,4 +105,13 @@ pub(crate) fn to(transport: Transport, local: SocketAddr, remote: SocketAddr) ->
         remote,
         id: 0,
     }
+}
+
+/// What a listener shows that has this pair.
+pub(crate) fn shown(certificate: &Path, key: &Path) -> Arc<rustls::ServerConfig> {
+    let pair = Pair {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+    };
+    Certificates::load(vec![pair]).unwrap().server_config()
 }

@@ -4,6 +4,7 @@
     reason = "a test that cannot be set up shall fail"
 )]
 
+mod certificates;
 mod house;
 mod plain;
 mod websocket;

@@ -324,7 +324,7 @@ async fn tls_carries_messages_between_those_who_trust() {
     let dir = tempfile::tempdir().unwrap();
     let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
     let (certificate, key) = tls::self_signed(dir.path(), &names).unwrap();
-    let config = tls::server_config(&certificate, &key).unwrap();
+    let config = crate::house::shown(&certificate, &key);
     let settings = Settings {
         tls: Some(config),
         ..Settings::default()

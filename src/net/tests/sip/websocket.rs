@@ -120,7 +120,7 @@ async fn wss_is_websocket_in_tls() {
     let dir = tempfile::tempdir().unwrap();
     let (certificate, key) = tls::self_signed(dir.path(), &["localhost".to_owned()]).unwrap();
     let settings = Settings {
-        tls: Some(tls::server_config(&certificate, &key).unwrap()),
+        tls: Some(crate::house::shown(&certificate, &key)),
         ..Settings::default()
     };
     let mut house = House::with(&["wss://127.0.0.1:0"], settings).await;
