@@ -2,6 +2,7 @@
 
 use crate::layers::{Layers, each_key};
 use crate::phones::Phones;
+use crate::safety::Defence;
 use directory::number::Network;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -56,6 +57,7 @@ pub struct Config {
     pub http: Http,
     pub dialplan: Dialplan,
     pub emergency: Emergency,
+    pub defence: Defence,
     pub log: Log,
 }
 
@@ -307,6 +309,7 @@ impl Config {
         faults.extend(self.rtp_faults());
         faults.extend(self.path_faults());
         faults.extend(self.other_faults());
+        faults.extend(self.defence.faults());
         faults
     }
 

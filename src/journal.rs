@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use switch::{Command, Event, Switch};
+use switch::{Command, DefenceConfig, Event, Switch};
 
 /// The journal's first line: what the Switch was started with.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub struct Header {
     pub rtp_hold_timeout_s: u64,
     pub outbound_prefix: String,
     pub emergency: Vec<String>,
+    #[serde(default)]
+    pub defence: DefenceConfig,
     pub max_calls: usize,
 }
 
@@ -53,6 +55,7 @@ impl Header {
             rtp_hold_timeout_s: config.rtp_hold_timeout.as_secs(),
             outbound_prefix: config.outbound_prefix.clone(),
             emergency: config.emergency.clone(),
+            defence: config.defence.clone(),
             max_calls: config.max_calls,
         }
     }
@@ -75,6 +78,7 @@ impl Header {
             rtp_hold_timeout: Duration::from_secs(self.rtp_hold_timeout_s),
             outbound_prefix: self.outbound_prefix,
             emergency: self.emergency,
+            defence: self.defence,
             max_calls: self.max_calls,
         }
     }

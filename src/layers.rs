@@ -180,8 +180,10 @@ impl Kind {
             ("sip", "listen" | "local_networks" | "websocket_origins")
             | ("phones", "service_route")
             | ("tls", "folders")
+            | ("defence", "scanners" | "allow")
             | ("emergency", "numbers") => Kind::List,
-            ("sip", "max_calls" | "nat_keepalive_s")
+            ("defence", _)
+            | ("sip", "max_calls" | "nat_keepalive_s")
             | ("phones", "ping_s" | "nat_expires_s")
             | ("rtp", "port_min" | "port_max" | "timeout_s" | "hold_timeout_s") => Kind::Number,
             ("sip", "external_host")

@@ -11,5 +11,6 @@ pub mod journal;
 mod layers;
 mod phones;
 pub mod run;
+pub mod safety;
 mod shift;
 mod start;

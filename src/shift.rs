@@ -249,6 +249,8 @@ impl Work {
                 Command::DropRegistration { extension, binding } => {
                     self.edges.writer.drop_registration(extension, binding);
                 }
+                Command::KeepBan(ban) => self.edges.writer.keep_ban(ban),
+                Command::DropBan { id } => self.edges.writer.drop_ban(id),
                 Command::Notice(notice) => self.tell(&notice),
             }
         }
@@ -267,6 +269,11 @@ impl Work {
             Notice::Unregistered { extension, .. } => tracing::info!(extension, "unregistered"),
             Notice::Trunk { name, state } => tracing::info!(trunk = name, ?state, "trunk"),
             Notice::TrunkGone { name } => tracing::info!(trunk = name, "trunk removed"),
+            Notice::Banned(ban) => {
+                let (network, extension, reason) = (&ban.network, &ban.extension, &ban.reason);
+                tracing::warn!(network, extension, reason, "banned");
+            }
+            Notice::BanLifted { id } => tracing::info!(id, "a ban is over"),
             Notice::Emergency { call, from, number } => {
                 tracing::warn!(%call, from, number, "emergency call")
             }

@@ -308,6 +308,7 @@ pub(crate) fn switch_config(config: &Config) -> Result<switch::Config, StartErro
         rtp_hold_timeout: Duration::from_secs(config.rtp.hold_timeout_s),
         outbound_prefix: config.dialplan.outbound_prefix.clone(),
         emergency: config.emergency.numbers.clone(),
+        defence: config.defence.settings(),
         max_calls: config.sip.max_calls,
     })
 }
@@ -327,7 +328,8 @@ async fn first_events(
             .registrations(i64::try_from(now_ms).unwrap_or(0))
             .await?,
     );
-    for event in [Event::Directory(Arc::clone(&directory)), restored] {
+    let bans = Event::RestoredBans(store.bans().await?);
+    for event in [Event::Directory(Arc::clone(&directory)), bans, restored] {
         let _kept = events.send(event).await;
     }
     Ok(directory)

@@ -34,6 +34,7 @@ fn settings() -> switch::Config {
         rtp_hold_timeout: Duration::from_secs(3_600),
         outbound_prefix: "9".into(),
         emergency: Vec::new(),
+        defence: switch::DefenceConfig::default(),
         max_calls: 10,
     }
 }

@@ -95,6 +95,18 @@ impl Fields {
         }
     }
 
+    /// Whole seconds or null; null when absent. What does not fit is read as 0, which is to be refused.
+    pub(crate) fn seconds_or_null(&mut self, field: &str) -> Option<u64> {
+        match self.members.remove(field) {
+            None | Some(Value::Null) => None,
+            Some(Value::Number(n)) if n.is_i64() || n.is_u64() => Some(n.as_u64().unwrap_or(0)),
+            Some(_) => {
+                self.refuse(Invalid::new(field, "must be a whole number or null"));
+                None
+            }
+        }
+    }
+
     /// [`Fields::number`] or null; null when absent.
     pub(crate) fn number_or_null(&mut self, field: &str) -> Option<u16> {
         if self.members.get(field).is_none_or(Value::is_null) {

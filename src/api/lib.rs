@@ -6,6 +6,7 @@
 //! Next: `routes.rs` lists every path, `openapi.json` describes them, `change.rs` is how a write takes effect.
 
 mod auth;
+mod bans;
 mod body;
 mod call_records;
 mod calls;

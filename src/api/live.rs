@@ -1,6 +1,6 @@
 //! The office as the Switch told it last: live calls, registrations, how trunks stand.
 
-use directory::Registration;
+use directory::{Ban, Registration};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use switch::{CallId, LiveCall, Notice, TrunkState};
@@ -19,6 +19,7 @@ struct View {
     /// By extension and binding.
     registrations: BTreeMap<(String, String), Registration>,
     trunks: BTreeMap<String, TrunkState>,
+    bans: BTreeMap<String, Ban>,
 }
 
 impl Live {
@@ -44,6 +45,12 @@ impl Live {
             Notice::Unregistered { extension, binding } => {
                 view.registrations
                     .remove(&(extension.clone(), binding.clone()));
+            }
+            Notice::Banned(ban) => {
+                view.bans.insert(ban.id.clone(), ban.clone());
+            }
+            Notice::BanLifted { id } => {
+                view.bans.remove(id);
             }
             Notice::Trunk { name, state } => {
                 view.trunks.insert(name.clone(), state.clone());
@@ -74,6 +81,25 @@ impl Live {
     /// Every registration told, ordered by extension and binding. One that ran out a moment ago may be among them.
     pub fn registrations(&self) -> Vec<Registration> {
         self.view().registrations.values().cloned().collect()
+    }
+
+    /// Every ban told, the oldest first. One that ended a moment ago may be among them.
+    pub fn bans(&self) -> Vec<Ban> {
+        self.view().bans.values().cloned().collect()
+    }
+
+    pub(crate) fn has_ban(&self, id: &str) -> bool {
+        self.view().bans.contains_key(id)
+    }
+
+    /// Before the Switch tells of it.
+    pub(crate) fn add_ban(&self, ban: Ban) {
+        self.view().bans.insert(ban.id.clone(), ban);
+    }
+
+    /// Before the Switch tells of it.
+    pub(crate) fn remove_ban(&self, id: &str) {
+        self.view().bans.remove(id);
     }
 
     /// How the trunk stands; `None` when the Switch has said nothing of it.

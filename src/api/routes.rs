@@ -3,12 +3,13 @@
 use crate::error::Error;
 use crate::{MAX_BODY_BYTES, Shared};
 use crate::{
-    auth, call_records, calls, dialplan, extensions, health, registrations, site, trunks, websocket,
+    auth, bans, call_records, calls, dialplan, extensions, health, registrations, site, trunks,
+    websocket,
 };
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Router, middleware};
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ fn open() -> Routes {
 /// What needs a key.
 fn closed() -> Routes {
     vec![
+        ("/bans", get(bans::list).post(bans::create)),
+        ("/bans/{id}", delete(bans::lift)),
         ("/call-records", get(call_records::list)),
         ("/call-records/{id}", get(call_records::show)),
         ("/calls", get(calls::list).post(calls::originate)),

@@ -3,6 +3,7 @@
 //! It is not the office as it lives (who is registered, who is talking): that is `switch`. It reads no
 //! database (`store` does) and knows nothing of SIP or sound. Next: [`Extension`], [`Trunk`], [`Directory`].
 
+pub mod ban;
 pub mod call_record;
 pub mod codec;
 pub mod extension;
@@ -13,6 +14,7 @@ pub mod trunk;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use ban::Ban;
 pub use call_record::{CallRecord, Direction, Ending, How, LegRecord, Segment};
 pub use codec::Codec;
 pub use extension::{Extension, Ha1, Redirects};

@@ -63,6 +63,21 @@ impl Network {
         }
     }
 
+    /// Its address when it is one customer's: one IPv4 address, or an IPv6 network of 64 bits or more.
+    pub fn customer(&self) -> Option<IpAddr> {
+        let bits = if self.address.to_canonical().is_ipv4() && self.address.is_ipv6() {
+            self.bits.saturating_sub(96)
+        } else {
+            self.bits
+        };
+        let whole = if self.address.to_canonical().is_ipv4() {
+            32
+        } else {
+            64
+        };
+        (bits >= whole).then_some(self.address)
+    }
+
     /// Whether `address` lies in the network; an IPv4 address mapped into IPv6 counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address.to_canonical(), address.to_canonical()) {
@@ -94,6 +109,17 @@ mod tests {
                 .expect("all of IPv6")
                 .contains("2001:db8::1".parse().expect("address"))
         );
+        for (text, one) in [
+            ("10.1.0.0", true),
+            ("10.1.0.0/31", false),
+            ("2001:db8::/64", true),
+            ("2001:db8::/63", false),
+            ("::ffff:10.1.0.0/127", false),
+            ("::ffff:10.1.0.0", true),
+        ] {
+            let network = Network::parse(text).expect("a network");
+            assert_eq!(network.customer().is_some(), one, "{text}");
+        }
         assert_eq!(Network::parse("10.0.0.0/33"), None);
         assert_eq!(Network::parse("example.net"), None);
     }

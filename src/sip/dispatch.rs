@@ -5,21 +5,26 @@ use bytes::Bytes;
 use std::time::Instant;
 
 use crate::dialog::{Dialog, release_fork};
-use crate::endpoint::{DialogId, Endpoint, Invite, SipEvent, TransactionId};
+use crate::endpoint::{DialogId, Endpoint, Invite, Sender, SipEvent, TransactionId};
 use crate::flow::Flow;
 use crate::message::{HeaderId, Limits, Message, Method, stamp_via};
 use crate::screen::{Rejection, method_outside, screen};
 use crate::transaction::{Alarm, Event, Layer, Notice, Owner};
 
 impl Endpoint {
-    pub(crate) fn take(&mut self, flow: Flow, bytes: Bytes, known: bool) {
+    /// Whether the message could be read.
+    pub(crate) fn take(&mut self, flow: Flow, bytes: Bytes, sender: Sender) -> bool {
+        let len = bytes.len();
         match Message::parse(bytes.clone()) {
             Ok(message) if message.is_request() => {
-                self.take_request(stamp_via(message, flow.remote), flow, known)
+                self.take_request(stamp_via(message, flow.remote), flow, sender);
+                true
             }
-            Ok(message) => self.take_response(&message, flow),
+            Ok(message) => {
+                self.take_response(&message, flow);
+                true
+            }
             Err(_) => {
-                let len = bytes.len();
                 if let Some(request) = Message::salvage(bytes) {
                     let status = if is_oversized(&request, flow, len) {
                         513
@@ -29,6 +34,7 @@ impl Endpoint {
                     self.layer
                         .reject(&stamp_via(request, flow.remote), flow, status, &[]);
                 }
+                false
             }
         }
     }
@@ -164,21 +170,21 @@ impl Endpoint {
         }
     }
 
-    fn take_request(&mut self, request: Message, flow: Flow, known: bool) {
+    fn take_request(&mut self, request: Message, flow: Flow, sender: Sender) {
         if matches!(request.method(), Method::Ack) {
             return self.take_ack(&request);
         }
         if let Some(known) = self.layer.server(&request, request.method().as_str()) {
             return self.layer.again(known, Event::Request);
         }
-        if let Err(rejection) = self.admit(&request, flow, known) {
+        if let Err(rejection) = self.admit(&request, flow, sender) {
             let Rejection { status, headers } = rejection;
             self.layer.reject(&request, flow, status, &headers);
         }
     }
 
     /// RFC 3261 §8.2: whatever is refused here leaves nothing behind.
-    fn admit(&mut self, request: &Message, flow: Flow, known: bool) -> Result<(), Rejection> {
+    fn admit(&mut self, request: &Message, flow: Flow, sender: Sender) -> Result<(), Rejection> {
         screen(request, &self.layer.config)?;
         if matches!(request.method(), Method::Cancel) {
             return self.take_cancel(request, flow);
@@ -187,18 +193,27 @@ impl Endpoint {
             return self.take_inside(request, flow);
         }
         method_outside(request)?;
+        // RFC 3261 §8.2.7: who proves nothing is challenged without keeping state, or a flood would fill the tables.
+        if sender != Sender::Trusted && is_bare(request) {
+            self.layer.event(SipEvent::Unproven {
+                request: request.clone(),
+                flow,
+            });
+            return Ok(());
+        }
         if self.layer.is_merged(request) {
             return Err(Rejection::new(482));
         }
         let invite = matches!(request.method(), Method::Invite);
+        let known = sender != Sender::Stranger;
         let full = fills(self.layer.len(), self.layer.config.max_transactions, known);
-        if full || invite && self.is_full(known) {
+        if full || invite && self.is_full(known) || !known && !self.layer.has_room_for(flow) {
             return Err(Rejection::busy());
         }
-        if invite {
-            self.take_invite(request, flow);
+        let transaction = if invite {
+            self.take_invite(request, flow)
         } else if matches!(request.method(), Method::Subscribe) {
-            self.take_subscribe(request, flow)?;
+            return self.take_subscribe(request, flow);
         } else {
             let transaction = self.layer.open(request, flow, Owner::Nobody);
             self.layer.event(SipEvent::Request {
@@ -206,6 +221,10 @@ impl Endpoint {
                 request: request.clone(),
                 flow,
             });
+            transaction
+        };
+        if !known {
+            self.layer.count_stranger(transaction);
         }
         Ok(())
     }
@@ -266,7 +285,7 @@ impl Endpoint {
         Ok(())
     }
 
-    fn take_invite(&mut self, request: &Message, flow: Flow) {
+    fn take_invite(&mut self, request: &Message, flow: Flow) -> TransactionId {
         let dialog = Dialog::incoming(&mut self.layer, request, flow);
         let id = self.dialogs.insert(dialog);
         let invite: TransactionId = self.layer.open(request, flow, Owner::Dialog(id));
@@ -278,7 +297,15 @@ impl Endpoint {
             request: request.clone(),
             flow,
         });
+        invite
     }
+}
+
+/// An INVITE or REGISTER without credentials.
+fn is_bare(request: &Message) -> bool {
+    matches!(request.method(), Method::Invite | Method::Register)
+        && request.header(HeaderId::Authorization).is_none()
+        && request.header(HeaderId::ProxyAuthorization).is_none()
 }
 
 /// Whether a table of `most` places has none left. Each refused request takes one for 64·T1 (RFC 3261 §17.2): without

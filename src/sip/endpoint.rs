@@ -39,6 +39,8 @@ pub struct Config {
     pub max_subscriptions_per_source: usize,
     /// RFC 3262: callers that take reliable provisional responses get them; otherwise who requires them is refused 420.
     pub reliable_provisionals: bool,
+    /// A stranger's address may have begun this many transactions that are not over; a further one is answered 503.
+    pub max_of_stranger: u32,
 }
 
 impl Default for Config {
@@ -54,6 +56,7 @@ impl Default for Config {
             max_subscriptions: 20_000,
             max_subscriptions_per_source: 5_000,
             reliable_provisionals: true,
+            max_of_stranger: 64,
         }
     }
 }
@@ -66,6 +69,18 @@ impl Config {
         let host = self.external_host.as_deref()?;
         (!self.local_networks.iter().any(inside)).then_some(host)
     }
+}
+
+/// Who sent a message, as far as its address tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// Its address is proof enough: what it asks is looked at as it is.
+    Trusted,
+    /// A phone was there of late. INVITE and REGISTER without credentials are told as [`SipEvent::Unproven`].
+    Phone,
+    /// Nobody expected. As a phone, but what it begins leaves a fifth of the tables to the others, and one address
+    /// begins only so much.
+    Stranger,
 }
 
 /// One call leg: an INVITE, its early dialogs and the dialog that came of them. Never reused.
@@ -182,6 +197,9 @@ pub enum SipEvent {
         request: Message,
         flow: Flow,
     },
+    /// A screened INVITE or REGISTER outside dialogs without any credentials. Nothing is kept of it: `turn_away` answers
+    /// it, at once or not at all.
+    Unproven { request: Message, flow: Flow },
     /// A screened request outside dialogs: `respond` to it.
     Request {
         transaction: TransactionId,
@@ -281,15 +299,25 @@ impl Endpoint {
 
     /// Takes one whole message, as it came from `flow`.
     pub fn receive(&mut self, now: Instant, flow: Flow, bytes: Bytes) {
-        self.layer.wheel.touch(now);
-        self.take(flow, bytes, true);
+        self.receive_from(now, flow, bytes, Sender::Trusted);
     }
 
-    /// As [`Endpoint::receive`], from somebody who is not expected to ask anything: what strangers begin leaves a fifth
-    /// of the tables to the others.
-    pub fn receive_from_stranger(&mut self, now: Instant, flow: Flow, bytes: Bytes) {
+    /// As [`Endpoint::receive`]; what becomes of a request depends on who sent it. Whether the message could be read.
+    pub fn receive_from(&mut self, now: Instant, flow: Flow, bytes: Bytes, sender: Sender) -> bool {
         self.layer.wheel.touch(now);
-        self.take(flow, bytes, false);
+        self.take(flow, bytes, sender)
+    }
+
+    /// Answers a request of [`SipEvent::Unproven`] and forgets it (RFC 3261 §8.2.7).
+    pub fn turn_away(
+        &mut self,
+        now: Instant,
+        request: &Message,
+        flow: Flow,
+        answer: (u16, &[(&str, String)]),
+    ) {
+        self.layer.wheel.touch(now);
+        self.layer.reject(request, flow, answer.0, answer.1);
     }
 
     /// Whether it is time to tell strangers from others.

@@ -32,7 +32,7 @@ mod transaction;
 
 pub use endpoint::{
     Ask, Config, DialogId, DialogNames, Endpoint, Invite, Login, OutRequest, Output, Reliable,
-    SipEvent, TransactionId,
+    Sender, SipEvent, TransactionId,
 };
 pub use flow::{Flow, Transport};
 pub use message::{

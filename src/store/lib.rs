@@ -6,6 +6,7 @@
 //! decides no rights (`api` does). Next: [`Store`], then a file per aggregate.
 
 mod api_keys;
+mod bans;
 mod call_records;
 mod disk;
 mod error;

@@ -4,6 +4,7 @@
 //! batches, for as long as it takes. Registrations wait in memory only: a phone that was missed registers
 //! again. It is not the spool's format (`spool`) nor the SQL (`call_records`, `registrations`).
 
+use crate::bans::Pending;
 use crate::registrations::Change;
 use crate::spool::{Batch, Spool};
 use crate::{Error, Store};
@@ -47,7 +48,7 @@ pub struct Writer {
     records: Option<SyncSender<Box<CallRecord>>>,
     spooler: Option<std::thread::JoinHandle<()>>,
     delivery: tokio::task::JoinHandle<()>,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// Counts the records that are not yet in the database. Asking waits for nothing.
@@ -69,14 +70,15 @@ impl Backlog {
     }
 }
 
-struct Shared {
+pub(crate) struct Shared {
     spool: Mutex<Spool>,
     /// The latest change of each (extension, binding).
     changes: Mutex<BTreeMap<(String, String), Change>>,
+    pub(crate) bans: Mutex<Pending>,
     /// What is in the mailbox and in the spool.
     backlog: Backlog,
     /// Something is to be delivered.
-    work: Notify,
+    pub(crate) work: Notify,
     /// [`Writer::finish`] waits: no long pauses, and an end when nothing is left.
     finishing: AtomicBool,
     hurry: Notify,
@@ -93,6 +95,7 @@ impl Writer {
         let shared = Arc::new(Shared {
             spool: Mutex::new(spool),
             changes: Mutex::default(),
+            bans: Mutex::default(),
             backlog,
             work: Notify::new(),
             finishing: AtomicBool::new(false),
@@ -203,7 +206,7 @@ impl Drop for Writer {
 }
 
 /// What became of an attempt to deliver.
-enum Sent {
+pub(crate) enum Sent {
     Some,
     Nothing,
     Failed(String),
@@ -311,13 +314,17 @@ impl Shared {
     }
 
     async fn send_some(self: &Arc<Self>, store: &Store) -> Sent {
-        match self.send_changes(store).await {
-            Sent::Failed(why) => Sent::Failed(why),
-            Sent::Some => match self.send_records(store).await {
-                Sent::Nothing => Sent::Some,
-                sent => sent,
-            },
-            Sent::Nothing => self.send_records(store).await,
+        let mut any = false;
+        for sent in [self.send_bans(store).await, self.send_changes(store).await] {
+            match sent {
+                Sent::Failed(why) => return Sent::Failed(why),
+                Sent::Some => any = true,
+                Sent::Nothing => {}
+            }
+        }
+        match self.send_records(store).await {
+            Sent::Nothing if any => Sent::Some,
+            sent => sent,
         }
     }
 
@@ -434,7 +441,7 @@ async fn insert_all(store: &Store, batch: &Batch) -> Result<Vec<String>, Error> 
     Ok(rejected)
 }
 
-async fn in_time(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+pub(crate) async fn in_time(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     tokio::time::timeout(BATCH_TIMEOUT, work)
         .await
         .unwrap_or_else(|_| Err(Error::Unavailable("it did not answer in 30 s".into())))

@@ -3,12 +3,13 @@
 
 use crate::call::{Call, Leg, LegState, Party, answer, emergency, end, script};
 use crate::cause::Verdict;
+use crate::defence;
 use crate::office::Office;
 use crate::target;
 use crate::verb::{Entry, SessionInfo};
 use directory::{Direction, number};
 use sip::digest::{self, Credentials, NonceState};
-use sip::{DialogId, Flow, HeaderId, Message};
+use sip::{DialogId, Flow, HeaderId, Message, Method};
 
 /// A final answer with its headers.
 #[derive(Debug)]
@@ -54,6 +55,9 @@ fn prove(office: &mut Office, request: &Message) -> Result<String, Answer> {
     let Some(given) = given else {
         return Err(challenge(office, request, false));
     };
+    if defence::is_locked(office, &given.username) {
+        return Err(Answer::status(403));
+    }
     let extension = office.directory.extensions.get(&given.username);
     let ha1 = extension.map(|e| match given.algorithm {
         digest::Algorithm::Md5 => e.ha1.md5.clone(),
@@ -67,6 +71,7 @@ fn prove(office: &mut Office, request: &Message) -> Result<String, Answer> {
         &ha1.unwrap_or_else(|| "0".repeat(32)),
     );
     if !(known && right) {
+        defence::disproved(office, &given.username, &given.nonce, known);
         return Err(Answer::status(403));
     }
     if !is_about(&given.uri, &request.request_uri().unwrap_or_default()) {
@@ -76,7 +81,10 @@ fn prove(office: &mut Office, request: &Message) -> Result<String, Answer> {
         .nonces
         .accept(office.now, &given.nonce, given.nc.unwrap_or(1))
     {
-        NonceState::Fresh => Ok(given.username),
+        NonceState::Fresh => {
+            defence::proved(office, &given.username);
+            Ok(given.username)
+        }
         NonceState::Stale => Err(challenge(office, request, true)),
         NonceState::Unknown | NonceState::Replayed => Err(challenge(office, request, false)),
     }
@@ -106,6 +114,7 @@ fn is_about(proven: &str, asked: &str) -> bool {
 /// SHA-256 find theirs. RFC 7616 §3.7 lets the server order them.
 fn challenge(office: &mut Office, request: &Message, stale: bool) -> Answer {
     let nonce = office.nonces.issue(office.now);
+    defence::challenged(office, &nonce);
     let [sha256, md5] = digest::challenges(&office.config.realm, &nonce, stale);
     let mut headers = vec![("WWW-Authenticate", md5)];
     if !only_md5(request) {
@@ -115,6 +124,20 @@ fn challenge(office: &mut Office, request: &Message, stale: bool) -> Answer {
         status: 401,
         headers,
     }
+}
+
+/// What an INVITE or REGISTER without credentials hears; nothing is kept of it.
+pub(crate) fn challenge_stranger(office: &mut Office, calls: usize, request: &Message) -> Answer {
+    let invite = matches!(request.method(), Method::Invite);
+    let full =
+        calls >= office.config.max_calls && emergency::number(office, &dialled(request)).is_none();
+    if invite && (office.stopping || full) {
+        return Answer {
+            status: 503,
+            headers: vec![("Retry-After", "10".to_owned())],
+        };
+    }
+    challenge(office, request, false)
 }
 
 /// User agents that give up when any of several challenges has an algorithm they do not know (libre up to 2).

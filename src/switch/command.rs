@@ -4,7 +4,7 @@ use crate::event::{CallId, QueryId};
 use crate::notice::Notice;
 use crate::verb::{Entry, Outcome, SessionInfo};
 use bytes::Bytes;
-use directory::{CallRecord, Registration};
+use directory::{Ban, CallRecord, Registration};
 use sip::{Flow, Transport};
 
 /// What the edges shall do.
@@ -37,6 +37,10 @@ pub enum Command {
     KeepRegistration(Registration),
     /// Forget a registration.
     DropRegistration { extension: String, binding: String },
+    /// Keep a ban (replaces the one with the same id).
+    KeepBan(Ban),
+    /// Forget a ban.
+    DropBan { id: String },
     /// Tell whoever watches.
     Notice(Notice),
 }

@@ -1,5 +1,6 @@
 //! What the Switch is told at its start.
 
+use crate::defence::DefenceConfig;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -32,6 +33,8 @@ pub struct Config {
     pub outbound_prefix: String,
     /// `[emergency] numbers`.
     pub emergency: Vec<String>,
+    /// `[defence]`.
+    pub defence: DefenceConfig,
     /// The most calls at once; over it 503, but for an emergency.
     pub max_calls: usize,
 }

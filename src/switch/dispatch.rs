@@ -9,7 +9,7 @@ use crate::event::{CallId, Event};
 use crate::office::{Office, Query};
 use crate::timers::Timer;
 use crate::verb::{Outcome, ScriptEnd, Verb};
-use crate::{Switch, admission, keepalive, registrar, trunk, watch};
+use crate::{Switch, admission, defence, keepalive, registrar, trunk, watch};
 use sip::{DialogId, Flow, Message, Method, Output, SipEvent, TransactionId};
 
 impl Switch {
@@ -33,7 +33,16 @@ impl Switch {
                 registrar::directory_changed(&mut self.office);
                 trunk::directory_changed(&mut self.office);
             }
-            Event::Restored(registrations) => registrar::restore(&mut self.office, registrations),
+            Event::Restored(registrations) => {
+                for kept in &registrations {
+                    let (source, extension) = (&kept.source, &kept.extension);
+                    self.office.defence.expect(now, source, extension);
+                }
+                registrar::restore(&mut self.office, registrations);
+            }
+            Event::RestoredBans(bans) => defence::restore(&mut self.office, bans),
+            Event::Ban(ban) => defence::add_by_hand(&mut self.office, ban),
+            Event::LiftBan { id } => defence::lift(&mut self.office, &id),
             Event::Verb { call, verb } => self.verb(call, verb),
             Event::ScriptEnded { call, end } => self.script_ended(call, end),
             Event::Originate { call, from, to } => self.originate(call, from, to),
@@ -41,6 +50,7 @@ impl Switch {
             Event::Stop => self.stop(),
         }
         self.pump();
+        self.office.hearing = None;
     }
 
     /// Runs `work` on a call, then takes the call away when nothing more can come of it.
@@ -97,6 +107,7 @@ impl Switch {
                 }
                 self.arriving = None;
             }
+            SipEvent::Unproven { request, flow } => self.unproven(&request, flow),
             SipEvent::Request {
                 transaction,
                 request,
@@ -145,9 +156,7 @@ impl Switch {
                 cancelled(office, call, index);
             }),
             SipEvent::Ringing {
-                dialog,
-                status: _,
-                response,
+                dialog, response, ..
             } => {
                 self.leg(dialog, |office, call, index| {
                     dial::ringing(office, call, index, &response)
@@ -187,6 +196,7 @@ impl Switch {
             }),
             SipEvent::Lost { dialog } => self.leg(dialog, lost),
             SipEvent::Incoming { .. }
+            | SipEvent::Unproven { .. }
             | SipEvent::Request { .. }
             | SipEvent::Response { .. }
             | SipEvent::Ended { .. }
@@ -232,6 +242,14 @@ impl Switch {
                 end::end(office, call, Verdict::refused(488, why));
             }
         });
+    }
+
+    fn unproven(&mut self, request: &Message, flow: Flow) {
+        let calls = self.calls.len();
+        let office = &mut self.office;
+        let answer = admission::challenge_stranger(office, calls, request);
+        let told = (answer.status, answer.headers.as_slice());
+        office.sip.turn_away(office.now, request, flow, told);
     }
 
     fn request(&mut self, transaction: TransactionId, request: &Message, flow: Flow) {
@@ -314,6 +332,7 @@ impl Switch {
             }
             Timer::Trunk(name) => trunk::due(&mut self.office, &name),
             Timer::Registrations => registrar::sweep(&mut self.office),
+            Timer::Bans => defence::sweep(&mut self.office),
             Timer::KeepAlive(phone) => keepalive::due(&mut self.office, phone),
         }
         self.pump();

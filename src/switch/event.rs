@@ -2,7 +2,7 @@
 
 use crate::verb::{ScriptEnd, Verb};
 use bytes::Bytes;
-use directory::{Directory, Registration};
+use directory::{Ban, Directory, Registration};
 use serde::{Deserialize, Serialize};
 use sip::Flow;
 use std::sync::Arc;
@@ -55,6 +55,12 @@ pub enum Event {
     Directory(Arc<Directory>),
     /// The registrations that were stored when the program started.
     Restored(Vec<Registration>),
+    /// The bans that were stored when the program started.
+    RestoredBans(Vec<Ban>),
+    /// An administrator bans somebody.
+    Ban(Ban),
+    /// An administrator lifts a ban.
+    LiftBan { id: String },
     /// A script asks for a verb.
     Verb { call: CallId, verb: Verb },
     /// A script ended.

@@ -1,7 +1,7 @@
 //! What the Switch tells its watchers: the live view of the API and the log. Notices steer nothing.
 
 use crate::event::CallId;
-use directory::{Direction, Registration};
+use directory::{Ban, Direction, Registration};
 use serde::Serialize;
 
 /// A live call as the API shows it.
@@ -54,6 +54,12 @@ pub enum Notice {
     Unregistered {
         extension: String,
         binding: String,
+    },
+    /// Somebody is not listened to, or only what is said in an extension's name is not believed.
+    Banned(Ban),
+    /// A ban is over or was lifted.
+    BanLifted {
+        id: String,
     },
     Trunk {
         name: String,

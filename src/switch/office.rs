@@ -2,6 +2,7 @@
 
 use crate::command::Command;
 use crate::config::Config;
+use crate::defence::{self, Defence};
 use crate::event::{CallId, QueryId};
 use crate::keepalive::KeepAlive;
 use crate::notice::Notice;
@@ -45,6 +46,9 @@ pub(crate) struct Office {
     pub(crate) streams: HashMap<StreamId, (CallId, usize)>,
     pub(crate) queries: HashMap<QueryId, Query>,
     pub(crate) stopping: bool,
+    pub(crate) defence: Defence,
+    /// Where the message in hand came from.
+    pub(crate) hearing: Option<Flow>,
     /// See [`crate::Switch::panic_on`].
     #[cfg(debug_assertions)]
     pub(crate) panic_on: Option<String>,
@@ -83,6 +87,8 @@ impl Office {
             streams: HashMap::new(),
             queries: HashMap::new(),
             stopping: false,
+            defence: Defence::new(&config.defence, &config.seed, config.origin),
+            hearing: None,
             #[cfg(debug_assertions)]
             panic_on: None,
             next_query: 0,
@@ -93,15 +99,14 @@ impl Office {
         }
     }
 
-    /// A SIP message came. Only when room gets short is it asked whether a phone or a trunk is there.
+    /// A SIP message came. What is not to be looked at is not: nobody hears of it.
     pub(crate) fn receive(&mut self, flow: Flow, bytes: Bytes) {
-        let known = !self.sip.is_crowded()
-            || self.registrar.knows_anyone(&flow)
-            || self.trunks.of_source(&self.directory, &flow).is_some();
-        if known {
-            self.sip.receive(self.now, flow, bytes);
-        } else {
-            self.sip.receive_from_stranger(self.now, flow, bytes);
+        let Some(sender) = defence::screen(self, &flow, &bytes) else {
+            return;
+        };
+        self.hearing = Some(flow);
+        if !self.sip.receive_from(self.now, flow, bytes, sender) {
+            defence::malformed(self, &flow);
         }
     }
 

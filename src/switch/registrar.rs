@@ -64,11 +64,6 @@ impl Registrar {
     pub(crate) fn knows(&self, extension: &str, flow: &Flow) -> bool {
         self.bindings(extension).any(|b| b.is_from(flow))
     }
-
-    /// As [`Self::knows`], of whatever extension.
-    pub(crate) fn knows_anyone(&self, flow: &Flow) -> bool {
-        self.extensions.values().flatten().any(|b| b.is_from(flow))
-    }
 }
 
 /// What one Contact asks for.

@@ -16,6 +16,8 @@ pub(crate) enum Timer {
     Trunk(String),
     /// The earliest registration expires.
     Registrations,
+    /// A ban is over.
+    Bans,
     /// A phone behind NAT is asked something.
     KeepAlive(Phone),
 }

@@ -23,6 +23,8 @@ const LAST_RETRY_S: u64 = 300;
 struct Line {
     trunk: Arc<Trunk>,
     addresses: Vec<IpAddr>,
+    /// Of a trunk that is known by its address, when that was written as such.
+    network: Option<Network>,
     flow: Option<Flow>,
     call_id: Option<String>,
     cseq: u32,
@@ -30,6 +32,20 @@ struct Line {
     failures: u32,
     timer: Option<TimerKey>,
     password: Option<String>,
+}
+
+impl Line {
+    fn has(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.addresses.iter().any(|a| a.to_canonical() == ip)
+            || self.network.is_some_and(|network| network.contains(ip))
+    }
+
+    fn is_at(&self, flow: &Flow) -> bool {
+        let strict = self.trunk.match_port && flow.transport == Transport::Udp;
+        let port = !strict || flow.remote.port() == self.trunk.port.unwrap_or(5060);
+        port && self.has(flow.remote.ip())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -48,20 +64,20 @@ impl Trunks {
 
     /// The trunk that a request over `flow` comes from, by its source address.
     pub(crate) fn of_source(&self, directory: &Directory, flow: &Flow) -> Option<String> {
-        let ip = flow.remote.ip().to_canonical();
-        let belongs = |line: &Line| {
-            let trunk = &line.trunk;
-            let address = line.addresses.iter().any(|a| a.to_canonical() == ip);
-            let network = trunk.auth == TrunkAuth::Address
-                && Network::parse(&trunk.host).is_some_and(|n| n.contains(ip));
-            let strict = trunk.match_port && flow.transport == Transport::Udp;
-            let port = !strict || flow.remote.port() == trunk.port.unwrap_or(5060);
-            (address || network) && port
-        };
         let mut names = directory.trunk_order.iter();
         names
-            .find(|name| self.lines.get(*name).is_some_and(belongs))
+            .find(|name| self.lines.get(*name).is_some_and(|line| line.is_at(flow)))
             .cloned()
+    }
+
+    /// Whether a request over `flow` comes from a trunk.
+    pub(crate) fn is_at(&self, flow: &Flow) -> bool {
+        self.lines.values().any(|line| line.is_at(flow))
+    }
+
+    /// Whether a trunk has this address, on whatever port.
+    pub(crate) fn has_address(&self, ip: IpAddr) -> bool {
+        self.lines.values().any(|line| line.has(ip))
     }
 
     /// The extension that `number` leads to on `trunk`; a leading `+` more or less makes no difference.
@@ -104,6 +120,7 @@ pub(crate) fn directory_changed(office: &mut Office) {
         let line = Line {
             trunk: Arc::clone(trunk),
             addresses: Vec::new(),
+            network: Network::parse(&trunk.host).filter(|_| trunk.auth == TrunkAuth::Address),
             flow: None,
             call_id: None,
             cseq: 0,

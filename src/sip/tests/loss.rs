@@ -165,7 +165,8 @@ impl Net {
             | SipEvent::Probed { dialog, .. }
             | SipEvent::HungUp { dialog, .. }
             | SipEvent::Ended { dialog } => *dialog,
-            SipEvent::Request { .. }
+            SipEvent::Unproven { .. }
+            | SipEvent::Request { .. }
             | SipEvent::Response { .. }
             | SipEvent::Subscription { .. } => panic!("nobody asked"),
         };

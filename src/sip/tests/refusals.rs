@@ -144,7 +144,7 @@ fn strangers_leave_a_fifth_of_the_tables() {
         let call = |w: &mut Wire, n: usize, is_stranger: bool| {
             w.is_stranger = is_stranger;
             let text = invite(&format!("z9hG4bK{n}"), 1).replace("call-1", &format!("call-{n}"));
-            w.hears(&text, SDP);
+            w.hears(&with_credentials(&text), SDP);
             w.take_sent().pop().and_then(|answer| answer.status())
         };
         for n in 0..4 {
@@ -156,6 +156,69 @@ fn strangers_leave_a_fifth_of_the_tables() {
         assert_eq!(call(&mut w, 5, false), Some(100));
         assert_eq!(call(&mut w, 6, false), Some(503));
     }
+}
+
+fn with_credentials(request: &str) -> String {
+    format!("{request}\nAuthorization: Digest whatever")
+}
+
+#[test]
+fn a_stranger_begins_only_so_much() {
+    let config = Config {
+        max_of_stranger: 2,
+        ..Config::default()
+    };
+    let mut w = Wire::with(Transport::Udp, config);
+    w.is_stranger = true;
+    let ask = |w: &mut Wire, n: usize| {
+        let text = request("OPTIONS", &format!("z9hG4bK{n}"), 1, US);
+        w.hears(&text.replace("call-1", &format!("call-{n}")), "");
+        w.take_sent().pop().and_then(|answer| answer.status())
+    };
+    assert_eq!([ask(&mut w, 0), ask(&mut w, 1)], [None, None]);
+    assert_eq!(ask(&mut w, 2), Some(503));
+    // Somebody else, and somebody who is known.
+    w.flow.remote = "192.0.2.10:5060".parse().expect("an address");
+    assert_eq!(ask(&mut w, 3), None);
+    w.flow.remote = "192.0.2.9:5060".parse().expect("an address");
+    w.is_stranger = false;
+    assert_eq!(ask(&mut w, 4), None);
+    w.told();
+    w.is_empty_at_last();
+    w.is_stranger = true;
+    assert_eq!(ask(&mut w, 5), None, "what is over no longer counts");
+}
+
+#[test]
+fn who_proves_nothing_leaves_nothing_behind() {
+    let mut w = Wire::new();
+    w.is_stranger = true;
+    for text in [
+        invite("z9hG4bKb", 1),
+        request("REGISTER", "z9hG4bKr", 1, US),
+    ] {
+        let mut tags = Vec::new();
+        for _ in 0..2 {
+            w.hears(&text, "");
+            let Some(sip::SipEvent::Unproven { request, flow }) = w.events.pop() else {
+                panic!("told");
+            };
+            let header = [("WWW-Authenticate", "Digest x".to_owned())];
+            w.endpoint.turn_away(w.now, &request, flow, (401, &header));
+            w.drain();
+            let answer = w.take_sent().pop().expect("an answer");
+            assert_eq!(answer.status(), Some(401));
+            tags.push(answer.to().and_then(|to| to.tag().map(str::to_owned)));
+        }
+        // RFC 3261 §8.2.7: repeats hear the same tag.
+        assert!(tags[0].is_some() && tags[0] == tags[1]);
+        assert!(w.endpoint.is_idle());
+    }
+    let ack = request("ACK", "z9hG4bKb", 1, US);
+    w.hears(&ack, "");
+    assert!(w.lines().is_empty() && w.told().is_empty());
+    w.hears(&with_credentials(&invite("z9hG4bKc", 2)), SDP);
+    assert_eq!(w.told(), ["Incoming"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::ask::Ask;
+use super::strangers::Strangers;
 use super::write::{self, Draft};
 use super::{Act, Alarm, Event, Grow, Machine, Notice, Owner, Span, State, Transaction, step};
 use crate::arena::Arena;
@@ -31,6 +32,7 @@ pub(crate) struct Layer {
     merged: HashMap<Key, TransactionId>,
     /// How many client transactions each flow carries, so that a closing stream need not search them all.
     flows: HashMap<Flow, u32>,
+    strangers: Strangers,
 }
 
 impl Layer {
@@ -45,6 +47,7 @@ impl Layer {
             by_key: HashMap::new(),
             merged: HashMap::new(),
             flows: HashMap::new(),
+            strangers: Strangers::default(),
             config,
         }
     }
@@ -100,6 +103,18 @@ impl Layer {
         }
         self.drive(id, Event::Start, None);
         id
+    }
+
+    /// Whether the stranger on `flow` may begin one more transaction.
+    pub(crate) fn has_room_for(&self, flow: Flow) -> bool {
+        self.strangers.begun_by(flow.remote.ip()) < self.config.max_of_stranger
+    }
+
+    /// A stranger began it.
+    pub(crate) fn count_stranger(&mut self, id: TransactionId) {
+        if let Some(transaction) = self.table.get(id.0) {
+            self.strangers.begin(id, transaction.flow.remote.ip());
+        }
     }
 
     /// Gives a server transaction its next response. Nothing happens when it has had its final one.
@@ -293,6 +308,7 @@ impl Layer {
         let Some(transaction) = self.table.remove(id.0) else {
             return;
         };
+        self.strangers.end(id);
         for timer in [transaction.repeat, transaction.end].into_iter().flatten() {
             self.wheel.cancel(timer);
         }

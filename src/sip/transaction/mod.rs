@@ -12,6 +12,7 @@ mod keys;
 mod layer;
 mod server;
 mod server_invite;
+mod strangers;
 mod write;
 
 use bytes::Bytes;

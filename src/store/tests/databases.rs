@@ -4,7 +4,7 @@ mod encrypted;
 mod postgres;
 
 use directory::{
-    CallRecord, Codec, Direction, Ending, Extension, How, LegRecord, Redirects, Registration,
+    Ban, CallRecord, Codec, Direction, Ending, Extension, How, LegRecord, Redirects, Registration,
     Reliability, Segment, Trunk, TrunkAuth, TrunkTransport,
 };
 use postgres::Postgres;
@@ -113,6 +113,7 @@ async fn suite(new: impl AsyncFn(&str) -> Place) {
     registrations_outlive_a_restart(new("registrations").await).await;
     a_new_password_ends_the_registrations(new("password").await).await;
     registrations_come_in_order_of_age(new("age").await).await;
+    bans_outlive_a_restart(new("bans").await).await;
     many_writers_at_once(new("many").await).await;
 }
 
@@ -633,6 +634,45 @@ async fn registrations_come_in_order_of_age(place: Place) {
     let all = store.registrations(0).await.expect("read");
     let numbers: Vec<&str> = all.iter().map(|r| r.extension.as_str()).collect();
     assert_eq!(numbers, ["102", "103", "101"]);
+}
+
+fn ban(n: u32) -> Ban {
+    Ban {
+        id: Ban::id_of(1_700_000_000_000, n),
+        network: "192.0.2.7".into(),
+        extension: None,
+        reason: "wrong passwords".into(),
+        by_hand: false,
+        times: 2,
+        since_ms: 1_700_000_000_000,
+        until_ms: Some(1_700_000_600_000),
+    }
+}
+
+async fn bans_outlive_a_restart(place: Place) {
+    let store = place.open().await;
+    let writer = Writer::start(store.clone(), place.spool());
+    let by_hand = Ban {
+        extension: Some("101".into()),
+        by_hand: true,
+        until_ms: None,
+        ..ban(2)
+    };
+    for ban in [ban(3), ban(1), by_hand.clone(), ban(4)] {
+        writer.keep_ban(ban);
+    }
+    let again = Ban { times: 3, ..ban(1) };
+    writer.keep_ban(again.clone());
+    writer.drop_ban(ban(4).id);
+    writer.finish(SOON).await;
+    drop(store);
+    let store = place.open().await;
+    assert_eq!(store.bans().await, Ok(vec![again, by_hand, ban(3)]));
+    let writer = Writer::start(store.clone(), place.spool());
+    writer.drop_ban(ban(3).id);
+    writer.drop_ban(ban(9).id);
+    writer.finish(SOON).await;
+    assert_eq!(store.bans().await.expect("read").len(), 2);
 }
 
 /// The administrator, the writer and readers do not get into each other's way.

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sip::{
-    Config, DialogId, Endpoint, Flow, HeaderId, Invite, Message, Output, SipEvent, Transport,
+    Config, DialogId, Endpoint, Flow, HeaderId, Invite, Message, Output, Sender, SipEvent,
+    Transport,
 };
 
 pub(crate) const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\n";
@@ -73,12 +74,13 @@ impl Wire {
             body.len()
         );
         let bytes = Bytes::from(whole);
-        if self.is_stranger {
-            self.endpoint
-                .receive_from_stranger(self.now, self.flow, bytes);
+        let sender = if self.is_stranger {
+            Sender::Stranger
         } else {
-            self.endpoint.receive(self.now, self.flow, bytes);
-        }
+            Sender::Trusted
+        };
+        self.endpoint
+            .receive_from(self.now, self.flow, bytes, sender);
         self.drain();
     }
 

@@ -3,6 +3,7 @@
 mod admission;
 mod basic;
 mod causes;
+mod defence;
 mod directory;
 mod emergency;
 mod keepalive;

@@ -58,6 +58,8 @@ pub(crate) struct World {
     /// Per cent of datagrams lost, doubled and delayed.
     pub(crate) trouble: u64,
     pub(crate) log: Vec<String>,
+    /// As a database would keep them.
+    pub(crate) bans: BTreeMap<String, directory::Ban>,
     /// Who called whom: the INVITEs with credentials that arrived, by Call-ID.
     pub(crate) asked: BTreeMap<String, (String, String)>,
     /// The calls that were taken.
@@ -107,6 +109,7 @@ impl World {
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             trouble: 0,
             log: Vec::new(),
+            bans: BTreeMap::new(),
             asked: BTreeMap::new(),
             taken: BTreeSet::new(),
             tones: Vec::new(),
@@ -259,13 +262,24 @@ impl World {
                         flows: found.into_iter().collect(),
                     });
                 }
-                Command::Media(_)
-                | Command::KeepRegistration(_)
-                | Command::DropRegistration { .. } => {}
+                other => self.keeps(other),
             }
         }
         for event in events {
             self.give(event);
+        }
+    }
+
+    /// What a database would keep; the rest is nothing to anybody here.
+    fn keeps(&mut self, command: Command) {
+        match command {
+            Command::KeepBan(ban) => {
+                self.bans.insert(ban.id.clone(), ban);
+            }
+            Command::DropBan { id } => {
+                self.bans.remove(&id);
+            }
+            _ => {}
         }
     }
 
@@ -379,6 +393,7 @@ fn settings(start: Instant, seed: u64) -> Config {
         outbound_prefix: "9".into(),
         emergency: vec!["112".into()],
         max_calls: 5_000,
+        defence: switch::DefenceConfig::default(),
     }
 }
 
