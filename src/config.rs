@@ -86,6 +86,8 @@ pub struct Sip {
     pub realm: String,
     pub max_calls: usize,
     pub nat_keepalive_s: u64,
+    pub session_expires_s: u64,
+    pub min_se_s: u64,
     /// Read with [`net::Dscp`].
     pub dscp: String,
     pub websocket_origins: Vec<String>,
@@ -178,6 +180,8 @@ impl Default for Sip {
             realm: "offhook".into(),
             max_calls: 2_000,
             nat_keepalive_s: 30,
+            session_expires_s: 1_800,
+            min_se_s: 90,
             dscp: "CS3".into(),
             websocket_origins: Vec::new(),
         }
@@ -185,6 +189,19 @@ impl Default for Sip {
 }
 
 impl Sip {
+    /// RFC 4028 §4: nobody has to take less than 90 seconds.
+    fn timer_faults(&self) -> Option<Error> {
+        let (expires, min) = (self.session_expires_s, self.min_se_s);
+        if !(90..=3_600).contains(&min) {
+            let hint = "90 suits everybody, and 600 spares messages";
+            return Some(fault("[sip] min_se_s", "is not 90 to 3600 seconds", hint));
+        }
+        let why = "is neither 0 nor min_se_s to 86400 seconds";
+        let hint = "1800 suits most offices, 0 leaves it to the others";
+        let fits = expires == 0 || (min..=86_400).contains(&expires);
+        (!fits).then(|| fault("[sip] session_expires_s", why, hint))
+    }
+
     /// For a machine whose kernel has no IPv6.
     fn leave_out_ipv6(&mut self) {
         self.listen.retain(|listen| !listen.contains("://["));
@@ -383,6 +400,7 @@ impl Config {
                 "2000 suits most offices",
             ));
         }
+        faults.extend(self.sip.timer_faults());
         if !matches!(self.sip.nat_keepalive_s, 0 | 10..=300) {
             faults.push(fault(
                 "[sip] nat_keepalive_s",
@@ -655,6 +673,24 @@ mod tests {
         let keys = faults.into_iter().flatten().map(|f| f.key);
         keys.map(|key| key.split(" (").next().unwrap_or_default().to_owned())
             .collect()
+    }
+
+    #[test]
+    fn session_timers_have_bounds() {
+        for (name, text, key) in [
+            ("SIP__SESSION_EXPIRES_S", "60", "[sip] session_expires_s"),
+            ("SIP__MIN_SE_S", "89", "[sip] min_se_s"),
+            ("SIP__MIN_SE_S", "3601", "[sip] min_se_s"),
+        ] {
+            let faults = faulty_keys(&[(&format!("OFFHOOK_{name}"), text)]);
+            assert_eq!(faults, [key], "{name}={text}");
+        }
+        for off in [
+            ("OFFHOOK_SIP__SESSION_EXPIRES_S", "0"),
+            ("OFFHOOK_SIP__MIN_SE_S", "600"),
+        ] {
+            assert!(faulty_keys(&[off]).is_empty(), "{off:?}");
+        }
     }
 
     #[test]

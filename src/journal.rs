@@ -26,6 +26,10 @@ pub struct Header {
     pub phones: switch::Phones,
     #[serde(default)]
     pub nat_keepalive_s: u64,
+    #[serde(default)]
+    pub session_expires_s: u64,
+    #[serde(default)]
+    pub min_se_s: u64,
     pub rtp_port_min: u16,
     pub rtp_port_max: u16,
     pub rtp_timeout_s: u64,
@@ -49,6 +53,8 @@ impl Header {
             local_networks: config.local_networks.clone(),
             phones: config.phones.clone(),
             nat_keepalive_s: config.nat_keepalive.as_secs(),
+            session_expires_s: config.session_expires.as_secs(),
+            min_se_s: config.min_se.as_secs(),
             rtp_port_min: config.rtp_port_min,
             rtp_port_max: config.rtp_port_max,
             rtp_timeout_s: config.rtp_timeout.as_secs(),
@@ -72,6 +78,8 @@ impl Header {
             local_networks: self.local_networks,
             phones: self.phones,
             nat_keepalive: Duration::from_secs(self.nat_keepalive_s),
+            session_expires: Duration::from_secs(self.session_expires_s),
+            min_se: Duration::from_secs(self.min_se_s),
             rtp_port_min: self.rtp_port_min,
             rtp_port_max: self.rtp_port_max,
             rtp_timeout: Duration::from_secs(self.rtp_timeout_s),

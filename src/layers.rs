@@ -183,7 +183,7 @@ impl Kind {
             | ("defence", "scanners" | "allow")
             | ("emergency", "numbers") => Kind::List,
             ("defence", _)
-            | ("sip", "max_calls" | "nat_keepalive_s")
+            | ("sip", "max_calls" | "nat_keepalive_s" | "session_expires_s" | "min_se_s")
             | ("phones", "ping_s" | "nat_expires_s")
             | ("rtp", "port_min" | "port_max" | "timeout_s" | "hold_timeout_s") => Kind::Number,
             ("sip", "external_host")

@@ -302,6 +302,8 @@ pub(crate) fn switch_config(config: &Config) -> Result<switch::Config, StartErro
         local_networks: config.local_networks(),
         phones: config.phones.settings(),
         nat_keepalive: Duration::from_secs(config.sip.nat_keepalive_s),
+        session_expires: Duration::from_secs(config.sip.session_expires_s),
+        min_se: Duration::from_secs(config.sip.min_se_s),
         rtp_port_min: config.rtp.port_min,
         rtp_port_max: config.rtp.port_max,
         rtp_timeout: Duration::from_secs(config.rtp.timeout_s),

@@ -28,6 +28,8 @@ fn settings() -> switch::Config {
         local_networks: Vec::new(),
         phones: switch::Phones::default(),
         nat_keepalive: Duration::ZERO,
+        session_expires: Duration::from_secs(1_800),
+        min_se: Duration::from_secs(90),
         rtp_port_min: 10_000,
         rtp_port_max: 10_100,
         rtp_timeout: Duration::from_secs(30),

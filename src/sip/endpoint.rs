@@ -17,6 +17,19 @@ use crate::transaction::Layer;
 /// What we handle, as the Allow header says it. Whatever else is known is answered 405, the rest 501.
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REGISTER";
 
+/// The extensions we know (RFC 3261 §19.2); `SUPPORTED_PLAIN` where nobody shall ring reliably.
+pub(crate) const SUPPORTED: &str = "timer, 100rel";
+pub(crate) const SUPPORTED_PLAIN: &str = "timer";
+
+/// What a 2xx says of them.
+pub(crate) fn supported(config: &Config) -> &'static str {
+    if config.reliable_provisionals {
+        SUPPORTED
+    } else {
+        SUPPORTED_PLAIN
+    }
+}
+
 /// How the endpoint names itself and how much it holds.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -41,6 +54,10 @@ pub struct Config {
     pub reliable_provisionals: bool,
     /// A stranger's address may have begun this many transactions that are not over; a further one is answered 503.
     pub max_of_stranger: u32,
+    /// RFC 4028: how long a session stands without a refresh, where the peer knows timers. Zero: only as others ask.
+    pub session_expires: Duration,
+    /// No session is refreshed more often, whoever asks; 90 s at least.
+    pub min_se: Duration,
 }
 
 impl Default for Config {
@@ -57,6 +74,8 @@ impl Default for Config {
             max_subscriptions_per_source: 5_000,
             reliable_provisionals: true,
             max_of_stranger: 64,
+            session_expires: Duration::from_secs(1800),
+            min_se: Duration::from_secs(90),
         }
     }
 }
@@ -105,6 +124,7 @@ pub struct Invite {
     pub contact_user: String,
     pub sdp: Vec<u8>,
     pub reliable: Reliable,
+    pub session_timer: SessionTimer,
     /// Further headers of the first request (not Via, From, To, Call-ID, CSeq, Contact, Max-Forwards).
     pub headers: Vec<(String, String)>,
     pub credentials: Option<Login>,
@@ -122,6 +142,16 @@ pub enum Reliable {
     Supported,
     /// It must; who cannot answers 420.
     Required,
+}
+
+/// What a call of ours asks of the session timer (RFC 4028). What the peer asks for is kept in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionTimer {
+    /// As [`Config::session_expires`] says.
+    Default,
+    Off,
+    /// Not below [`Config::min_se`].
+    Every(Duration),
 }
 
 /// What answers a digest challenge.
@@ -223,6 +253,8 @@ pub enum SipEvent {
         dialog: DialogId,
         sdp: Option<Bytes>,
     },
+    /// Nobody refreshed the session in time (RFC 4028 §10); a BYE was sent.
+    Expired { dialog: DialogId },
     /// A provisional answer 101 to 199, at times repeated; its body may be SDP, its To tag says which fork it is.
     Ringing {
         dialog: DialogId,

@@ -32,7 +32,7 @@ mod transaction;
 
 pub use endpoint::{
     Ask, Config, DialogId, DialogNames, Endpoint, Invite, Login, OutRequest, Output, Reliable,
-    Sender, SipEvent, TransactionId,
+    Sender, SessionTimer, SipEvent, TransactionId,
 };
 pub use flow::{Flow, Transport};
 pub use message::{

@@ -1,7 +1,8 @@
 //! What a request must stand before anybody acts on it: RFC 3261 §8.2, in its order. What the message's own text shows is
 //! `message::check_request`; here is what depends on us. Who it is from is not asked here (`switch`).
 
-use crate::endpoint::{ALLOW, Config};
+use crate::dialog::too_short;
+use crate::endpoint::{ALLOW, Config, supported};
 use crate::message::{HeaderId, Message, Method, check_request};
 
 /// What to refuse a request with.
@@ -54,13 +55,17 @@ pub(crate) fn screen(request: &Message, config: &Config) -> Result<(), Rejection
         Method::Invite | Method::Update | Method::Prack
     ) {
         content(request)?;
+        if let Some(min) = too_short(request, config) {
+            return Err(Rejection::with(422, "Min-SE", &min.to_string()));
+        }
     }
     Ok(())
 }
 
 /// RFC 3261 §19.2: the option tags of what we do.
 fn understands(tag: &str, config: &Config) -> bool {
-    tag.eq_ignore_ascii_case("100rel") && config.reliable_provisionals
+    let mut known = supported(config).split(", ");
+    known.any(|known| known.eq_ignore_ascii_case(tag))
 }
 
 /// Whether we take a request of this method outside dialogs.

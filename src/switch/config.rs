@@ -25,6 +25,10 @@ pub struct Config {
     pub phones: Phones,
     /// A phone behind NAT is asked something at least this often; zero: never.
     pub nat_keepalive: Duration,
+    /// How long a call stands without a refresh, where the party knows session timers (RFC 4028), and the shortest such
+    /// time we agree to. Zero: timers only as others ask for them.
+    pub session_expires: Duration,
+    pub min_se: Duration,
     pub rtp_port_min: u16,
     pub rtp_port_max: u16,
     pub rtp_timeout: Duration,

@@ -144,7 +144,8 @@ impl Switch {
             | SipEvent::Pracked { .. }
             | SipEvent::Probed { .. }
             | SipEvent::HungUp { .. }
-            | SipEvent::Lost { .. } => self.of_leg(event),
+            | SipEvent::Lost { .. }
+            | SipEvent::Expired { .. } => self.of_leg(event),
         }
     }
 
@@ -195,6 +196,7 @@ impl Switch {
                 left(office, call, index);
             }),
             SipEvent::Lost { dialog } => self.leg(dialog, lost),
+            SipEvent::Expired { dialog } => self.leg(dialog, expired),
             SipEvent::Incoming { .. }
             | SipEvent::Unproven { .. }
             | SipEvent::Request { .. }
@@ -341,8 +343,16 @@ impl Switch {
 
 /// The party of leg `index` never acknowledged our answer.
 fn lost(office: &mut Office, call: &mut Call, index: usize) {
+    diagnosed(office, call, index, "never acknowledged our answer");
+}
+
+fn expired(office: &mut Office, call: &mut Call, index: usize) {
+    diagnosed(office, call, index, "nobody refreshed its session in time");
+}
+
+fn diagnosed(office: &mut Office, call: &mut Call, index: usize, why: &str) {
     if let Some(leg) = call.legs.get_mut(index) {
-        leg.diagnosis = Some("never acknowledged our answer".to_owned());
+        leg.diagnosis = Some(why.to_owned());
     }
     left(office, call, index);
 }

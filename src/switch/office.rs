@@ -68,6 +68,8 @@ impl Office {
             t1: Duration::from_millis(500),
             max_transactions: 50_000,
             max_dialogs: 20_000,
+            session_expires: config.session_expires,
+            min_se: config.min_se,
             ..sip::Config::default()
         };
         let mut nonce_key = config.seed;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Alarm, Dialog, Peer, Phase, Role, change::Ours, tag_of, with_headers};
-use crate::endpoint::{DialogId, SipEvent, TransactionId};
+use super::{Alarm, Dialog, Peer, Phase, Role, Terms, change::Ours, tag_of, with_headers};
+use crate::endpoint::{DialogId, SessionTimer, SipEvent, TransactionId};
 use crate::flow::Flow;
 use crate::message::{Builder, HeaderId, Message, ParseError, Uri};
 use crate::timers::TimerId;
@@ -85,6 +85,8 @@ impl Dialog {
             ringing: None,
             unacked: None,
             early: None,
+            terms: Terms::of(&layer.config, SessionTimer::Default),
+            clock: None,
             ours: Ours::Idle,
             theirs: None,
             next: None,
@@ -292,15 +294,20 @@ impl Dialog {
 
     pub(super) fn build_session(
         &mut self,
-        layer: &Layer,
+        layer: &mut Layer,
         invite: TransactionId,
         say: Say<'_>,
     ) -> Option<Result<Bytes, ParseError>> {
         let headers = say.headers;
         let wanted = self.take_wanted();
         let (request, _) = layer.request(invite)?;
-        let builder = self.session_response(layer, request, say.status, say.sdp);
-        let mut builder = echo_routes(builder, request);
+        // The request shares its bytes; the copy lets the timer start while it is looked at.
+        let request = request.clone();
+        let builder = self.session_response(layer, &request, say.status, say.sdp);
+        let mut builder = echo_routes(builder, &request);
+        if say.status == 200 {
+            builder = self.give_terms(layer, builder, &request);
+        }
         if let Some(rseq) = say.rseq {
             builder = builder
                 .header("Require", "100rel")

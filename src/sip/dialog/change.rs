@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::prack::Session;
 use super::{Alarm, Dialog, Phase, Role, with_answers};
-use crate::endpoint::{ALLOW, SipEvent, TransactionId};
+use crate::endpoint::{ALLOW, SipEvent, TransactionId, supported};
 use crate::message::{HeaderId, Message};
 use crate::timers::TimerId;
 use crate::transaction::{self, Auth, Layer, Notice, Owner};
@@ -80,6 +80,11 @@ impl Ours {
 }
 
 impl Change {
+    /// It only refreshes.
+    fn is_bare(&self) -> bool {
+        self.offer.is_none() && self.headers.is_empty()
+    }
+
     /// The newer wants of two; what only the older one says stays.
     fn merge(&mut self, offer: Option<Vec<u8>>, headers: &[(&str, String)]) {
         self.offer = offer.or(self.offer.take());
@@ -109,6 +114,13 @@ impl Dialog {
     pub(crate) fn identify(&mut self, layer: &mut Layer, headers: &[(&str, String)]) {
         if !matches!(self.phase, Phase::Closing(_) | Phase::Over) {
             self.want(layer, None, headers);
+        }
+    }
+
+    /// The session is to be refreshed: by whatever is on its way or waits, else by itself.
+    pub(super) fn freshen(&mut self, layer: &mut Layer) {
+        if matches!(self.ours, Ours::Idle) && self.next.is_none() {
+            self.want(layer, None, &[]);
         }
     }
 
@@ -202,8 +214,9 @@ impl Dialog {
             .draft(layer, by.method(), change.fork.as_deref())
             .header("Contact", self.contact(layer))
             .header("Allow", ALLOW)
+            .header("Supported", supported(&layer.config))
             .headers(&change.headers);
-        draft = with_answers(draft, &change.auth);
+        draft = with_answers(self.ask_refresh(draft), &change.auth);
         let sdp = match (&change.offer, by) {
             (Some(offer), _) => offer.as_slice(),
             // RFC 3264 §8: the same session, the same version.
@@ -284,6 +297,11 @@ impl Dialog {
         let tag = change.fork.as_deref();
         self.far_mut(tag).refresh_target(response);
         self.learn(response, tag.unwrap_or_default());
+        if self.is_up() {
+            self.take_terms(layer, response);
+            // Whatever goes on now was just refreshed.
+            self.next.take_if(|next| next.is_bare());
+        }
         if let Some(offer) = change.offer {
             self.said = offer;
             self.reanswered(layer, Ok(Bytes::copy_from_slice(response.body())));
@@ -298,6 +316,10 @@ impl Dialog {
         if (status == 491 || status == 500 && retry.is_some()) && change.glares < MAX_GLARES {
             change.glares += 1;
             return self.wait(layer, change, retry);
+        }
+        if change.glares < MAX_GLARES && self.raise_interval(response) {
+            change.glares += 1;
+            return self.send_change(layer, change);
         }
         let target = &self.far(change.fork.as_deref()).target;
         let request = (by.method(), target.as_str());

@@ -6,8 +6,10 @@ use bytes::Bytes;
 
 use super::cancel::Cancel;
 use super::early::{Fork, MAX_EARLY};
-use super::{Dialog, Peer, Phase, Role, change::Ours, tag_of, with_answers};
-use crate::endpoint::{ALLOW, DialogId, Invite, Reliable, SipEvent, TransactionId};
+use super::{Dialog, Peer, Phase, Role, Terms, change::Ours, tag_of, with_answers};
+use crate::endpoint::{
+    ALLOW, DialogId, Invite, Reliable, SUPPORTED, SUPPORTED_PLAIN, SipEvent, TransactionId,
+};
 use crate::flow::Flow;
 use crate::message::{HeaderId, Message};
 use crate::transaction::{self, Auth, Draft, Layer, Notice, Owner};
@@ -18,6 +20,9 @@ const RING_LIMIT: Duration = Duration::from_secs(190);
 /// RFC 3261 §12.2.1.1: the BYE of a fork that lost counts on from what its early dialog was sent, PRACK and UPDATE, of which
 /// nothing is known by then. More than these few it never is.
 const EARLY_REQUESTS: u32 = 1_000;
+
+/// Challenges, and intervals refused as too short: more INVITEs than these would be a loop.
+const MAX_TRIES: u32 = 6;
 
 /// A call without a final answer.
 pub(super) struct Calling {
@@ -57,6 +62,8 @@ impl Dialog {
             ringing: None,
             unacked: None,
             early: None,
+            terms: Terms::of(&layer.config, request.session_timer),
+            clock: None,
             ours: Ours::Idle,
             theirs: None,
             next: None,
@@ -96,13 +103,14 @@ impl Dialog {
             .header("CSeq", format!("{number} INVITE"))
             .header("Contact", contact)
             .header("Allow", ALLOW);
-        match calling.request.reliable {
-            Reliable::Off => {}
-            Reliable::Supported => draft = draft.header("Supported", "100rel"),
-            // RFC 3262 §4: who requires it supports it.
-            Reliable::Required => draft = draft.header("Require", "100rel"),
-        }
-        draft = draft.headers(&calling.request.headers);
+        draft = match calling.request.reliable {
+            Reliable::Off => draft.header("Supported", SUPPORTED_PLAIN),
+            Reliable::Supported => draft.header("Supported", SUPPORTED),
+            Reliable::Required => draft
+                .header("Supported", SUPPORTED)
+                .header("Require", "100rel"),
+        };
+        draft = self.terms.ask(draft).headers(&calling.request.headers);
         draft = with_answers(draft, &calling.auth);
         if !calling.request.sdp.is_empty() {
             draft = draft.body("application/sdp", &calling.request.sdp);
@@ -188,6 +196,7 @@ impl Dialog {
         self.settle_forks(layer, calling.forks, &tag);
         self.peer.take_response(&response);
         self.learn(&response, &tag);
+        self.take_terms(layer, &response);
         if self.said.is_empty() {
             self.said = calling.request.sdp;
         }
@@ -213,11 +222,12 @@ impl Dialog {
     fn failure(&mut self, layer: &mut Layer, status: u16, response: Message) {
         if let Phase::Calling(calling) = &mut self.phase
             && matches!(calling.cancel, Cancel::No)
-            && calling.auth.answer(
-                &mut layer.secret,
-                &response,
-                ("INVITE", &calling.request.uri),
-            )
+            && (self.peer.local_seq < MAX_TRIES && self.terms.raise(&response)
+                || calling.auth.answer(
+                    &mut layer.secret,
+                    &response,
+                    ("INVITE", &calling.request.uri),
+                ))
         {
             calling.forks.clear();
             calling.heard.clear();

@@ -3,7 +3,7 @@
 //! One [`Dialog`] is one leg of a call. Who does what: `invite.rs` calls (UAC), `accept.rs` is called (UAS), `change.rs` and `modify.rs`
 //! change a session that stands (ours, theirs), `probe.rs` asks whether it does, `errand.rs` carries what only passes through the dialog, `bye.rs` ends it,
 //! `cancel.rs` ends it before it stood. `peer.rs` addresses the far end; before the answer `early.rs` tells our
-//! forks apart and `prack.rs` makes our ringing arrive. This file has what they share:
+//! forks apart and `prack.rs` makes our ringing arrive; `refresh.rs` keeps the time of a session. This file has what they share:
 //! the state, how a request inside the dialog is written and read, and the table that makes one `Ended` of every end.
 //! Not here: repeats and timeouts of single requests (`transaction/`), what a call is (`switch`).
 
@@ -18,11 +18,12 @@ mod modify;
 mod peer;
 mod prack;
 mod probe;
+mod refresh;
 mod table;
 
 use bytes::Bytes;
 
-use crate::endpoint::{ALLOW, DialogId, DialogNames, Login, SipEvent, TransactionId};
+use crate::endpoint::{ALLOW, DialogId, DialogNames, Login, SipEvent, TransactionId, supported};
 use crate::flow::Flow;
 use crate::message::{Builder, HeaderId, Message, Method, NameAddr, ParseError};
 use crate::secret::{Key, Secret};
@@ -38,6 +39,8 @@ pub(crate) use invite::release_fork;
 use modify::Theirs;
 use peer::Peer;
 use prack::Early;
+pub(crate) use refresh::too_short;
+use refresh::{Clock, Terms};
 pub(crate) use table::Dialogs;
 
 /// What a dialog's timer rings for.
@@ -55,6 +58,8 @@ pub(crate) enum Alarm {
     RepeatRinging,
     /// It found no PRACK.
     GiveUpRinging,
+    /// The session is to be refreshed, or expires.
+    Session,
 }
 
 enum Phase {
@@ -98,6 +103,9 @@ pub(crate) struct Dialog {
     unacked: Option<Unacked>,
     /// What the caller has to acknowledge before the answer.
     early: Option<Box<Early>>,
+    terms: Terms,
+    /// Whether and when the session expires.
+    clock: Option<Clock>,
     ours: Ours,
     /// What we want next: behind `ours`, or with the next response before there is a session.
     next: Option<Box<Change>>,
@@ -193,6 +201,7 @@ impl Dialog {
             Alarm::Offer => self.retry_change(layer),
             Alarm::RepeatRinging => self.repeat_ringing(layer),
             Alarm::GiveUpRinging => self.lose_ringing(layer),
+            Alarm::Session => self.clock_alarm(layer),
         }
     }
 
@@ -211,6 +220,7 @@ impl Dialog {
             unacked.stop(layer);
         }
         self.forget_ringing(layer);
+        self.stop_clock(layer);
         self.withdraw(layer);
         self.forget_change(layer);
         self.forget_probe(layer);
@@ -224,6 +234,7 @@ impl Dialog {
         if matches!(request.method(), Method::Options) {
             builder = builder
                 .header("Allow", ALLOW)
+                .header("Supported", supported(&layer.config))
                 .header("Accept", "application/sdp");
         }
         if let Ok(bytes) = builder.build() {
@@ -247,6 +258,10 @@ impl Dialog {
             .response(layer, request, status)
             .header("Contact", self.contact(layer))
             .header("Allow", ALLOW);
+        let builder = match status {
+            200..=299 => builder.header("Supported", supported(&layer.config)),
+            _ => builder,
+        };
         if sdp.is_empty() {
             builder
         } else {

@@ -4,7 +4,7 @@
 use super::prack::Session;
 use super::{Dialog, Phase, Purpose, tag_of};
 use crate::endpoint::{SipEvent, TransactionId};
-use crate::message::{Message, Method};
+use crate::message::{Builder, Message, Method};
 use crate::transaction::{Layer, Owner};
 
 /// A change the peer wants and the switch has not answered.
@@ -72,10 +72,21 @@ impl Dialog {
         self.learn(request, &tag);
     }
 
+    /// RFC 4028 §4: the timer runs from the first 2xx to the INVITE, and PRACK does not refresh it.
+    fn give_terms_up(&mut self, layer: &mut Layer, builder: Builder, request: &Message) -> Builder {
+        if self.is_up() && !matches!(request.method(), Method::Prack) {
+            self.give_terms(layer, builder, request)
+        } else {
+            builder
+        }
+    }
+
     fn refreshed(&mut self, layer: &mut Layer, request: &Message) {
         self.refresh(request);
         let transaction = layer.open(request, self.flow, Owner::Nobody);
-        if let Ok(bytes) = self.session_response(layer, request, 200, &[]).build() {
+        let builder = self.session_response(layer, request, 200, &[]);
+        let builder = self.give_terms_up(layer, builder, request);
+        if let Ok(bytes) = builder.build() {
             layer.reply(transaction, 200, bytes);
         }
     }
@@ -90,7 +101,9 @@ impl Dialog {
         let request = request.clone();
         self.refresh(&request);
         let number = request.cseq().map_or(0, |(number, _)| number);
-        let Ok(bytes) = self.session_response(layer, &request, 200, sdp).build() else {
+        let builder = self.session_response(layer, &request, 200, sdp);
+        let builder = self.give_terms_up(layer, builder, &request);
+        let Ok(bytes) = builder.build() else {
             return self.reply_plain(layer, transaction, 500);
         };
         layer.reply(transaction, 200, bytes.clone());

@@ -159,6 +159,7 @@ impl Net {
             | SipEvent::Reoffered { dialog, .. }
             | SipEvent::Reanswered { dialog, .. }
             | SipEvent::Inside { dialog, .. }
+            | SipEvent::Expired { dialog }
             | SipEvent::Pracked { dialog, .. }
             | SipEvent::Told { dialog, .. }
             | SipEvent::Info { dialog, .. }
@@ -287,6 +288,7 @@ fn invite(flow: Flow) -> Invite {
         headers: Vec::new(),
         credentials: None,
         reliable: sip::Reliable::Supported,
+        session_timer: sip::SessionTimer::Default,
         call_id: None,
         route: Vec::new(),
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::Layer;
-use crate::endpoint::{ALLOW, Config, TransactionId};
+use crate::endpoint::{ALLOW, Config, TransactionId, supported};
 use crate::flow::Flow;
 use crate::message::{Builder, HeaderId, Message, Method};
 
@@ -90,6 +90,9 @@ impl Layer {
         let mut builder = self.draft_response(request, status, &tag);
         if matches!(request.method(), Method::Options) || status == 405 {
             builder = builder.header("Allow", ALLOW);
+        }
+        if matches!(request.method(), Method::Options) && status == 200 {
+            builder = builder.header("Supported", supported(&self.config));
         }
         let plain = builder.clone();
         for (name, value) in headers {

@@ -10,7 +10,7 @@ use crate::office::{Office, Query};
 use crate::target::{self, Branch};
 use crate::verb::{DialOptions, Dialed, Outcome, TargetSpec};
 use media::Tone;
-use sip::{Flow, Invite, Message, Reliable};
+use sip::{Flow, Invite, Message, Reliable, SessionTimer};
 use std::time::{Duration, Instant};
 
 #[derive(Debug)]
@@ -161,6 +161,7 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
         contact_user: shown.contact_user,
         sdp: media::sdp::offer(&local),
         reliable: Reliable::Supported,
+        session_timer: SessionTimer::Default,
         headers: shown.headers,
         credentials: target::login(office, leg),
         call_id: None,

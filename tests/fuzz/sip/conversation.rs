@@ -203,6 +203,7 @@ impl Desk {
             | SipEvent::Reoffered { dialog, .. }
             | SipEvent::Reanswered { dialog, .. }
             | SipEvent::Inside { dialog, .. }
+            | SipEvent::Expired { dialog }
             | SipEvent::Pracked { dialog, .. }
             | SipEvent::Told { dialog, .. }
             | SipEvent::Info { dialog, .. }
@@ -296,6 +297,7 @@ fn invite(which: usize, credentials: Option<Login>) -> Invite {
         headers: vec![("X-Test".to_owned(), "1".to_owned())],
         credentials,
         reliable: sip::Reliable::Supported,
+        session_timer: sip::SessionTimer::Default,
         call_id: None,
         route: Vec::new(),
     }

@@ -247,6 +247,7 @@ pub(crate) fn call(transport: Transport) -> Invite {
         headers: vec![("X-Test".to_owned(), "1".to_owned())],
         credentials: None,
         reliable: sip::Reliable::Supported,
+        session_timer: sip::SessionTimer::Default,
         call_id: None,
         route: Vec::new(),
     }

@@ -386,6 +386,8 @@ fn settings(start: Instant, seed: u64) -> Config {
         local_networks: Vec::new(),
         phones: Phones::default(),
         nat_keepalive: Duration::from_secs(30),
+        session_expires: Duration::from_secs(1_800),
+        min_se: Duration::from_secs(90),
         rtp_port_min: 10_000,
         rtp_port_max: 14_000,
         rtp_timeout: Duration::from_secs(30),
