@@ -10,6 +10,7 @@ pub mod config;
 pub mod journal;
 mod layers;
 mod phones;
+mod reach;
 pub mod run;
 pub mod safety;
 mod shift;
