@@ -167,6 +167,7 @@ fn upon(command: Command) -> Option<Event> {
                     timeout: Duration::from_secs(20),
                     caller_id: None,
                     max_duration: None,
+                    privacy: None,
                 },
                 caller_id: "0170".into(),
             },

@@ -9,7 +9,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use directory::{Invalid, Trunk, TrunkAuth, TrunkTransport};
+use directory::{Invalid, Reliability, Trunk, TrunkAuth, TrunkTransport};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use store::PasswordChange;
@@ -23,6 +23,11 @@ const TRANSPORTS: [(&str, TrunkTransport); 3] = [
 const AUTHS: [(&str, TrunkAuth); 2] = [
     ("registration", TrunkAuth::Registration),
     ("address", TrunkAuth::Address),
+];
+const RELIABILITIES: [(&str, Reliability); 3] = [
+    ("off", Reliability::Off),
+    ("supported", Reliability::Supported),
+    ("required", Reliability::Required),
 ];
 
 /// A trunk and what shall become of its stored password.
@@ -162,8 +167,12 @@ fn read(
         codecs: fields.codecs("codecs"),
         numbers: fields.texts("numbers"),
         match_port: fields.flag("match_port"),
-        trust_identity: false,
-        reliable_provisionals: directory::Reliability::default(),
+        trust_identity: fields.flag("trust_identity"),
+        reliable_provisionals: fields.word(
+            "reliable_provisionals",
+            &RELIABILITIES,
+            Reliability::default(),
+        ),
     };
     if path.is_some_and(|path| path != trunk.name) {
         let why = "cannot be changed: it must be the name in the path";
@@ -213,6 +222,8 @@ fn configured(t: &Trunk) -> Map<String, Value> {
         "codecs": t.codecs,
         "numbers": t.numbers,
         "match_port": t.match_port,
+        "trust_identity": t.trust_identity,
+        "reliable_provisionals": t.reliable_provisionals,
     });
     match value {
         Value::Object(members) => members,

@@ -7,7 +7,7 @@ use rhai::{Array, Dynamic, Map};
 use std::time::Duration;
 use switch::{DialOptions, GatherOptions, TargetSpec};
 
-pub(crate) const DIAL_OPTIONS: [&str; 3] = ["timeout", "caller_id", "max_duration"];
+pub(crate) const DIAL_OPTIONS: [&str; 4] = ["timeout", "caller_id", "max_duration", "privacy"];
 pub(crate) const GATHER_OPTIONS: [&str; 7] = [
     "prompt",
     "min",
@@ -119,6 +119,7 @@ pub(crate) fn dial(value: &Dynamic) -> Answer<DialOptions> {
             .unwrap_or(Duration::from_secs(30)),
         caller_id: options.with("caller_id", caller_id)?,
         max_duration: options.with("max_duration", seconds)?,
+        privacy: options.with("privacy", flag)?,
     })
 }
 

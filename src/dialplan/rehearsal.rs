@@ -43,6 +43,7 @@ pub(crate) fn session() -> SessionInfo {
         caller_id: "101".into(),
         did_extension: String::new(),
         first_trunk: "itsp".into(),
+        ..SessionInfo::default()
     }
 }
 

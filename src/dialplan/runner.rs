@@ -45,7 +45,7 @@ struct Slot {
 }
 
 enum Letter {
-    Start(CallId, Entry, SessionInfo, Arc<AtomicBool>),
+    Start(CallId, Entry, Box<SessionInfo>, Arc<AtomicBool>),
     Resume(CallId, Outcome),
     Stop(CallId),
 }
@@ -162,7 +162,7 @@ impl Desk {
         );
         state
             .letters
-            .push_back(Letter::Start(call, entry, session, stop));
+            .push_back(Letter::Start(call, entry, Box::new(session), stop));
         drop(state);
         self.mail.notify_one();
         true
@@ -243,7 +243,9 @@ impl Thread {
     fn work(mut self) {
         while let Some(letter) = self.desk.next() {
             match letter {
-                Letter::Start(call, entry, session, stop) => self.start(call, entry, session, stop),
+                Letter::Start(call, entry, session, stop) => {
+                    self.start(call, entry, *session, stop)
+                }
                 Letter::Resume(call, outcome) => self.turn(call, outcome),
                 // The script may have ended, or met the flag while it computed.
                 Letter::Stop(call) => self.turn(call, Outcome::Gone),

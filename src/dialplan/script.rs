@@ -196,6 +196,15 @@ mod tests {
         why(run(&internal(body), fine).1)
     }
 
+    fn options(timeout: u64, caller_id: Option<&str>, max: Option<Duration>) -> DialOptions {
+        DialOptions {
+            timeout: Duration::from_millis(timeout),
+            caller_id: caller_id.map(Into::into),
+            max_duration: max,
+            privacy: None,
+        }
+    }
+
     #[test]
     fn verbs_arrive_as_written_and_outcomes_return() {
         let text = r##"
@@ -225,11 +234,6 @@ mod tests {
             interdigit: Duration::from_millis(1500),
             finish: Some('*'),
             barge: false,
-        };
-        let options = |timeout, caller_id: Option<&str>, max| DialOptions {
-            timeout: Duration::from_millis(timeout),
-            caller_id: caller_id.map(Into::into),
-            max_duration: max,
         };
         let itsp = TargetSpec::Trunk {
             name: "itsp".into(),

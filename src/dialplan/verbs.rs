@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use switch::{DialOptions, Entry, Outcome, SessionInfo, TargetSpec, Verb};
 
 /// The fields of `session`.
-pub(crate) const FIELDS: [&str; 9] = [
+pub(crate) const FIELDS: [&str; 12] = [
     "from",
     "dialed",
     "did",
@@ -17,6 +17,9 @@ pub(crate) const FIELDS: [&str; 9] = [
     "id",
     "did_extension",
     "first_trunk",
+    "private",
+    "diverted_from",
+    "diverted_why",
 ];
 
 const LEVELS: [&str; 3] = ["debug", "info", "warn"];
@@ -91,7 +94,7 @@ fn notes(module: &mut Module) {
 
 fn fields(module: &mut Module) {
     type Field = fn(&SessionInfo) -> &String;
-    let read_only: [(&str, Field); 8] = [
+    let read_only: [(&str, Field); 10] = [
         ("from", |info| &info.from),
         ("dialed", |info| &info.dialed),
         ("did", |info| &info.did),
@@ -100,17 +103,17 @@ fn fields(module: &mut Module) {
         ("id", |info| &info.id),
         ("did_extension", |info| &info.did_extension),
         ("first_trunk", |info| &info.first_trunk),
+        ("diverted_from", |info| &info.diverted_from),
+        ("diverted_why", |info| &info.diverted_why),
     ];
     for (name, field) in read_only {
         let get = move |session: &mut Session| -> String { field(&session.0.info).clone() };
         FuncRegistration::new_getter(name).set_into_module(module, get);
-        let set = move |_: &mut Session, _: Dynamic| -> Answer<()> {
-            Err(mistake(format!(
-                "session.{name} cannot be set; only session.caller_id can"
-            )))
-        };
-        FuncRegistration::new_setter(name).set_into_module(module, set);
+        cannot_set(module, name);
     }
+    FuncRegistration::new_getter("private")
+        .set_into_module(module, |session: &mut Session| session.0.info.private);
+    cannot_set(module, "private");
     FuncRegistration::new_getter("caller_id")
         .set_into_module(module, |session: &mut Session| -> String {
             session.0.caller_id()
@@ -124,6 +127,15 @@ fn fields(module: &mut Module) {
             Ok(())
         },
     );
+}
+
+fn cannot_set(module: &mut Module, name: &'static str) {
+    let set = move |_: &mut Session, _: Dynamic| -> Answer<()> {
+        Err(mistake(format!(
+            "session.{name} cannot be set; only session.caller_id can"
+        )))
+    };
+    FuncRegistration::new_setter(name).set_into_module(module, set);
 }
 
 fn free(module: &mut Module) {

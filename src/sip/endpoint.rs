@@ -132,6 +132,8 @@ pub struct Invite {
     pub call_id: Option<String>,
     /// Route header values, topmost first.
     pub route: Vec<String>,
+    /// Max-Forwards: 70, or what is left of a caller's.
+    pub max_forwards: u8,
 }
 
 /// Whether a called party may ring reliably (RFC 3262). What does is acknowledged inside.

@@ -7,6 +7,7 @@ use crate::defence;
 use crate::office::Office;
 use crate::target;
 use crate::verb::{Entry, SessionInfo};
+use crate::{diversion, identity};
 use directory::{Direction, number};
 use sip::digest::{self, Credentials, NonceState};
 use sip::{DialogId, Flow, HeaderId, Message, Method};
@@ -160,11 +161,7 @@ pub(crate) fn invite(
     flow: Flow,
 ) -> Option<Call> {
     let from = request.from();
-    let user = from
-        .as_ref()
-        .and_then(|f| f.uri.user.clone())
-        .unwrap_or_default();
-    let name = from.and_then(|f| f.display).unwrap_or_default();
+    let user = from.and_then(|f| f.uri.user).unwrap_or_default();
     let trunk = office
         .trunks
         .of_source(&office.directory, &flow)
@@ -176,21 +173,22 @@ pub(crate) fn invite(
         office.sip.refuse(office.now, dialog, 503, &headers);
         return None;
     }
-    let mut call = match trunk {
-        Some(trunk) => from_trunk(office, &trunk, &user, request),
-        None => match authenticate(office, request, &flow) {
-            Ok(extension) => from_extension(office, &extension, request),
-            Err(answer) => {
-                office
-                    .sip
-                    .refuse(office.now, dialog, answer.status, &answer.headers);
-                return None;
-            }
-        },
+    let call = match trunk {
+        Some(trunk) => from_trunk(office, &trunk, request),
+        None => authenticate(office, request, &flow).map(|e| from_extension(office, &e, request)),
     };
-    if call.direction == Direction::Inbound {
-        call.from_name = name.chars().filter(|c| !c.is_control()).take(100).collect();
-    }
+    let mut call = match call {
+        Ok(call) => call,
+        Err(answer) => {
+            office
+                .sip
+                .refuse(office.now, dialog, answer.status, &answer.headers);
+            return None;
+        }
+    };
+    // RFC 3261 §16.6 step 3, which a back-to-back user agent does well to obey too (RFC 7332 §4).
+    let hops = request.max_forwards().unwrap_or(diversion::MAX_FORWARDS);
+    call.hops = hops.min(diversion::MAX_FORWARDS).saturating_sub(1);
     let id = call.id;
     if let Some(leg) = call.legs.first_mut() {
         leg.dialog = Some(dialog);
@@ -247,7 +245,7 @@ pub(crate) fn enter(office: &mut Office, call: &mut Call) {
 
 /// The number that the user part of a URI is. What follows a `;` in it are the parameters of a telephone number
 /// (RFC 3261 §19.1.6, RFC 3966 §3), such as `phone-context`.
-fn number_of(user: &str) -> String {
+pub(crate) fn number_of(user: &str) -> String {
     let (number, _parameters) = user.split_once(';').unwrap_or((user, ""));
     number::normalise(number)
 }
@@ -270,7 +268,7 @@ fn from_extension(office: &mut Office, extension: &str, request: &Message) -> Ca
         did: String::new(),
         user: extension.to_owned(),
         trunk: String::new(),
-        caller_id: extension.to_owned(),
+        caller_id: identity::preferred(office, extension, request),
         did_extension: String::new(),
         first_trunk: office
             .directory
@@ -278,6 +276,8 @@ fn from_extension(office: &mut Office, extension: &str, request: &Message) -> Ca
             .next()
             .cloned()
             .unwrap_or_default(),
+        private: identity::wants_privacy(request),
+        ..SessionInfo::default()
     };
     let mut call = Call::new(office, id, Direction::Internal, session);
     call.from_name = configured
@@ -301,8 +301,9 @@ fn from_extension(office: &mut Office, extension: &str, request: &Message) -> Ca
     call
 }
 
-fn from_trunk(office: &mut Office, trunk: &str, user: &str, request: &Message) -> Call {
-    let id = office.new_call_id();
+fn from_trunk(office: &mut Office, trunk: &str, request: &Message) -> Result<Call, Answer> {
+    let configured = office.directory.trunks.get(trunk).cloned();
+    let trusted = configured.as_ref().is_some_and(|t| t.trust_identity);
     let to = request
         .to()
         .and_then(|to| to.uri.user)
@@ -318,7 +319,20 @@ fn from_trunk(office: &mut Office, trunk: &str, user: &str, request: &Message) -
                 .map(|e| (n.clone(), e))
         })
         .unwrap_or_else(|| (dialled(request), String::new()));
-    let from = number_of(user);
+    // RFC 3261 §16.3 item 4. What we sent may well come back for a number of ours, but for no other.
+    if extension.is_empty() && diversion::is_ours(office, request) {
+        return Err(Answer::status(482));
+    }
+    let Ok(mut diverted) = diversion::read(request) else {
+        return Err(Answer::status(483));
+    };
+    if !trusted {
+        diverted.clear();
+    }
+    let caller = identity::of_trunk(request, trusted);
+    let last = diverted.last().cloned();
+    let (diverted_from, diverted_why) = last.map(|hop| (hop.number, hop.why)).unwrap_or_default();
+    let (id, from) = (office.new_call_id(), caller.number);
     let session = SessionInfo {
         id: id.to_string(),
         caller_id: from.clone(),
@@ -329,12 +343,13 @@ fn from_trunk(office: &mut Office, trunk: &str, user: &str, request: &Message) -
         trunk: trunk.to_owned(),
         did_extension: extension,
         first_trunk: String::new(),
+        private: caller.private,
+        diverted_from,
+        diverted_why,
     };
     let mut call = Call::new(office, id, Direction::Inbound, session);
-    let codecs = office
-        .directory
-        .trunks
-        .get(trunk)
+    (call.from_name, call.diverted) = (caller.name, diverted);
+    let codecs = configured
         .map(|t| target::codecs(&t.codecs))
         .unwrap_or_default();
     let party = Party {
@@ -342,7 +357,7 @@ fn from_trunk(office: &mut Office, trunk: &str, user: &str, request: &Message) -
         trunk: Some(trunk.to_owned()),
     };
     call.add(office, Leg::new(party, codecs));
-    call
+    Ok(call)
 }
 
 #[cfg(test)]

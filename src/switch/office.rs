@@ -13,7 +13,7 @@ use crate::trunk::Trunks;
 use bytes::Bytes;
 use directory::Directory;
 use media::{PlayId, StreamId};
-use sip::digest::Nonces;
+use sip::digest::{Algorithm, Nonces, ha1};
 use sip::{DialogId, Flow, Transport};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -52,6 +52,8 @@ pub(crate) struct Office {
     /// See [`crate::Switch::panic_on`].
     #[cfg(debug_assertions)]
     pub(crate) panic_on: Option<String>,
+    /// Proves that a Call-ID is ours.
+    pub(crate) loop_key: String,
     next_query: u64,
     next_line: u64,
     next_call: u64,
@@ -72,6 +74,8 @@ impl Office {
             min_se: config.min_se,
             ..sip::Config::default()
         };
+        let seed: String = config.seed.iter().map(|b| format!("{b:02x}")).collect();
+        let loop_key = ha1(Algorithm::Sha256, "loop", &seed, "");
         let mut nonce_key = config.seed;
         nonce_key.reverse();
         Self {
@@ -93,6 +97,7 @@ impl Office {
             hearing: None,
             #[cfg(debug_assertions)]
             panic_on: None,
+            loop_key,
             next_query: 0,
             next_line: 0,
             next_call: 0,

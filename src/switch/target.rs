@@ -4,7 +4,7 @@ use crate::call::{Call, Leg, Party};
 use crate::cause::{self, Verdict};
 use crate::office::{Office, bracketed};
 use crate::verb::TargetSpec;
-use directory::{Ending, TrunkAuth, number};
+use directory::{Ending, number};
 use sip::{Flow, Login, Transport};
 
 /// One phone or trunk to ring.
@@ -150,66 +150,6 @@ pub(crate) fn host_of(trunk: &directory::Trunk) -> String {
     match trunk.host.parse::<std::net::IpAddr>() {
         Ok(ip) => bracketed(ip),
         Err(_) => trunk.host.clone(),
-    }
-}
-
-/// Who the called party is told is calling.
-pub(crate) struct Shown {
-    pub(crate) from: String,
-    pub(crate) contact_user: String,
-    pub(crate) headers: Vec<(String, String)>,
-}
-
-/// What `leg` over `flow` is told of the caller with this name and number. A provider we register at serves accounts,
-/// not numbers: it knows its customer by From, as in our REGISTER, and learns the number from RFC 3325 §9.1.
-pub(crate) fn shown(
-    office: &Office,
-    leg: &Leg,
-    flow: &Flow,
-    (name, number): (String, String),
-) -> Shown {
-    let trunk = leg.party.trunk.as_ref();
-    let trunk = trunk.and_then(|name| office.directory.trunks.get(name));
-    let account = trunk
-        .filter(|trunk| trunk.auth == TrunkAuth::Registration)
-        .and_then(|trunk| Some((trunk.username.clone()?, host_of(trunk))));
-    let Some((username, host)) = account else {
-        return Shown {
-            from: name_addr(&name, &number, &office.host_for(flow)),
-            contact_user: number,
-            headers: Vec::new(),
-        };
-    };
-    let identity = name_addr("", &number, &host);
-    Shown {
-        from: name_addr(&number, &username, &host),
-        contact_user: username,
-        headers: vec![("P-Asserted-Identity".to_owned(), identity)],
-    }
-}
-
-/// `"name" <sip:user@host>`, with what a caller may have put into its name made harmless.
-fn name_addr(name: &str, user: &str, host: &str) -> String {
-    let uri = format!("<sip:{}@{host}>", user_part(user));
-    let plain: String = name
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(100)
-        .flat_map(|c| escape(c).into_iter().flatten())
-        .collect();
-    if plain.is_empty() {
-        uri
-    } else {
-        format!("\"{plain}\" {uri}")
-    }
-}
-
-/// RFC 3261 §25.1 `quoted-pair`.
-fn escape(c: char) -> [Option<char>; 2] {
-    if matches!(c, '"' | '\\') {
-        [Some('\\'), Some(c)]
-    } else {
-        [Some(c), None]
     }
 }
 

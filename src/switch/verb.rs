@@ -26,7 +26,7 @@ impl Entry {
 }
 
 /// The fields of a script's `session`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionInfo {
     /// `cal_…`.
     pub id: String,
@@ -46,6 +46,15 @@ pub struct SessionInfo {
     pub did_extension: String,
     /// The first trunk's name; empty when there is none.
     pub first_trunk: String,
+    /// The caller wants nobody to know who it is who need not.
+    #[serde(default)]
+    pub private: bool,
+    /// Who forwarded the call before it came here, the last one; empty when nobody did or the trunk is not trusted.
+    #[serde(default)]
+    pub diverted_from: String,
+    /// RFC 5806's word for why, such as `user-busy`; empty as above.
+    #[serde(default)]
+    pub diverted_why: String,
 }
 
 /// Whom `dial` shall ring.
@@ -66,6 +75,9 @@ pub struct DialOptions {
     pub caller_id: Option<String>,
     /// The longest the two may talk; `None`: no limit.
     pub max_duration: Option<Duration>,
+    /// Whether the called party is not told who calls; `None`: as the caller wants it.
+    #[serde(default)]
+    pub privacy: Option<bool>,
 }
 
 /// Options of `gather`.

@@ -92,7 +92,12 @@ impl Dialog {
         let Phase::Calling(calling) = &mut self.phase else {
             return;
         };
-        let mut draft = layer.draft(self.flow, "INVITE", &calling.request.uri);
+        let mut draft = layer.draft_within(
+            self.flow,
+            "INVITE",
+            &calling.request.uri,
+            calling.request.max_forwards,
+        );
         for route in &calling.request.route {
             draft = draft.header("Route", route);
         }

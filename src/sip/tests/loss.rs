@@ -291,6 +291,7 @@ fn invite(flow: Flow) -> Invite {
         session_timer: sip::SessionTimer::Default,
         call_id: None,
         route: Vec::new(),
+        max_forwards: 70,
     }
 }
 

@@ -38,6 +38,17 @@ impl Draft {
 impl Layer {
     /// Begins a request of ours.
     pub(crate) fn draft(&mut self, flow: Flow, method: &str, uri: &str) -> Draft {
+        self.draft_within(flow, method, uri, 70)
+    }
+
+    /// As [`Layer::draft`], of a request that may go on for so many hops.
+    pub(crate) fn draft_within(
+        &mut self,
+        flow: Flow,
+        method: &str,
+        uri: &str,
+        max_forwards: u8,
+    ) -> Draft {
         // RFC 3261 §8.1.1.7: the magic cookie, then what nobody can guess.
         let branch = format!("z9hG4bK{}", self.secret.token());
         let via = format!(
@@ -47,7 +58,7 @@ impl Layer {
         );
         let builder = Builder::request(method, uri)
             .header("Via", via)
-            .header("Max-Forwards", "70")
+            .header("Max-Forwards", max_forwards.to_string())
             .header("User-Agent", &self.config.user_agent);
         Draft {
             flow,

@@ -2,6 +2,7 @@
 
 use super::leg::{MediaTrouble, sdp_trouble};
 use super::{Call, LegState};
+use crate::identity;
 use crate::office::Office;
 
 /// 180 to the caller, unless it already hears something.
@@ -11,7 +12,8 @@ pub(crate) fn ring(office: &mut Office, call: &mut Call) {
         return;
     }
     if let Some(dialog) = leg.dialog {
-        office.sip.ring(office.now, dialog, 180, None, &[]);
+        let headers = identity::of_reached(office, call);
+        office.sip.ring(office.now, dialog, 180, None, &headers);
     }
 }
 
@@ -28,7 +30,10 @@ pub(crate) fn early(
         return Ok(());
     };
     let sdp = subject_sdp(office, call, prefer)?;
-    office.sip.ring(office.now, dialog, 183, Some(&sdp), &[]);
+    let headers = identity::of_reached(office, call);
+    office
+        .sip
+        .ring(office.now, dialog, 183, Some(&sdp), &headers);
     if let Some(leg) = call.subject() {
         leg.state = LegState::Early;
         leg.open(office);
@@ -52,7 +57,8 @@ pub(crate) fn answer(
         return Ok(());
     };
     let sdp = subject_sdp(office, call, prefer)?;
-    office.sip.answer(office.now, dialog, &sdp, &[]);
+    let headers = identity::of_reached(office, call);
+    office.sip.answer(office.now, dialog, &sdp, &headers);
     if let Some(leg) = call.subject() {
         leg.state = LegState::Up;
         leg.open(office);

@@ -6,9 +6,12 @@ use super::{
     play, talk,
 };
 use crate::cause::{self, Told, Verdict};
+use crate::diversion;
+use crate::identity::{self, Identity};
 use crate::office::{Office, Query};
 use crate::target::{self, Branch};
 use crate::verb::{DialOptions, Dialed, Outcome, TargetSpec};
+use directory::Reliability;
 use media::Tone;
 use sip::{Flow, Invite, Message, Reliable, SessionTimer};
 use std::time::{Duration, Instant};
@@ -25,6 +28,8 @@ pub(crate) struct Dial {
     pub(crate) told: Told,
     /// The number shown to the called party.
     pub(crate) caller_id: String,
+    /// The leg that answered.
+    pub(crate) answered: Option<usize>,
     /// Some party rings.
     pub(crate) ringing: bool,
 }
@@ -44,6 +49,7 @@ pub(crate) fn start(
         best: 0,
         told: Told::default(),
         caller_id,
+        answered: None,
         ringing: false,
         options,
     };
@@ -62,6 +68,10 @@ pub(crate) fn start(
     if let Some(TargetSpec::Extension(number) | TargetSpec::Trunk { number, .. }) = targets.first()
     {
         call.to.clone_from(number);
+        if diversion::note(call, number).is_err() {
+            branches.clear();
+            nobody = Verdict::refused(483, "the call was forwarded too often");
+        }
     }
     let timeout = dial.options.timeout;
     journey::dialling(office, call);
@@ -122,11 +132,7 @@ pub(crate) fn resolved(office: &mut Office, call: &mut Call, index: usize, mut f
 
 /// Sends the INVITE of leg `index`.
 fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
-    let caller_id = match &call.activity {
-        Activity::Dial(dial) => dial.caller_id.clone(),
-        _ => call.session.dialed.clone(),
-    };
-    let name = call.from_name.clone();
+    let caller = caller(call);
     let prefer = call
         .legs
         .get(call.subject)
@@ -152,24 +158,61 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
     };
     leg.open(office);
     let uri = target::request_uri(office, leg, &flow);
-    let shown = target::shown(office, leg, &flow, (name, caller_id));
+    let mut shown = identity::shown(office, leg, &flow, &caller);
+    let (version, trunk) = (leg.version, leg.party.trunk.clone());
+    let trunk = trunk.and_then(|name| office.directory.trunks.get(&name).cloned());
+    let offer = media::sdp::offer(&local);
+    let Some(leg) = call.legs.get(index) else {
+        return;
+    };
+    shown
+        .headers
+        .extend(diversion::headers(office, call, leg, &flow));
+    let call_id = trunk
+        .is_some()
+        .then(|| diversion::call_id(office, call.id, index, version));
     let invite = Invite {
         flow,
         to: format!("<{uri}>"),
         uri,
         from: shown.from,
         contact_user: shown.contact_user,
-        sdp: media::sdp::offer(&local),
-        reliable: Reliable::Supported,
+        sdp: offer,
+        reliable: reliable(trunk.as_deref()),
         session_timer: SessionTimer::Default,
         headers: shown.headers,
         credentials: target::login(office, leg),
-        call_id: None,
+        call_id,
         route: Vec::new(),
+        max_forwards: call.hops,
     };
     let dialog = office.sip.invite(office.now, invite);
-    leg.dialog = Some(dialog);
     office.dialogs.insert(dialog, (call.id, index));
+    if let Some(leg) = call.legs.get_mut(index) {
+        leg.dialog = Some(dialog);
+    }
+}
+
+/// Who is said to call.
+fn caller(call: &Call) -> Identity {
+    let (number, private) = match &call.activity {
+        Activity::Dial(dial) => (&dial.caller_id, dial.options.privacy),
+        _ => (&call.session.dialed, Some(false)),
+    };
+    Identity {
+        name: call.from_name.clone(),
+        number: number.clone(),
+        private: private.unwrap_or(call.session.private),
+    }
+}
+
+/// Whether it rings reliably over there (RFC 3262 §4).
+fn reliable(trunk: Option<&directory::Trunk>) -> Reliable {
+    match trunk.map(|trunk| trunk.reliable_provisionals) {
+        None | Some(Reliability::Supported) => Reliable::Supported,
+        Some(Reliability::Off) => Reliable::Off,
+        Some(Reliability::Required) => Reliable::Required,
+    }
 }
 
 /// A 101 to 199 of leg `index`.
@@ -177,6 +220,9 @@ pub(crate) fn ringing(office: &mut Office, call: &mut Call, index: usize, respon
     // RFC 6228 §4: a fork of the provider's ended; nothing rings because of that.
     if response.status() == Some(199) {
         return;
+    }
+    if let Some(leg) = call.legs.get_mut(index) {
+        identity::note(office, leg, response);
     }
     let Activity::Dial(dial) = &mut call.activity else {
         return;
@@ -245,6 +291,7 @@ pub(crate) fn answered(office: &mut Office, call: &mut Call, index: usize, respo
     }
     if let Some(leg) = call.legs.get_mut(index) {
         leg.state = LegState::Up;
+        identity::note(office, leg, response);
     }
     if matches!(call.activity, Activity::Originate { .. }) {
         return originate::answered(office, call, index);
@@ -253,6 +300,7 @@ pub(crate) fn answered(office: &mut Office, call: &mut Call, index: usize, respo
         return end::drop_leg(office, call, index, None);
     };
     dial.branches.retain(|branch| *branch != index);
+    dial.answered = Some(index);
     let ring = office.now.duration_since(dial.since);
     let limit = dial.options.max_duration;
     end::cancel_branches(office, call, Some(cause::ELSEWHERE));
@@ -387,6 +435,7 @@ fn give_up(office: &mut Office, call: &mut Call, why: Verdict) {
     let (code, told) = (why.sip_code, why.told);
     let meant = cause::meant(code, told);
     call.verdict = Some(why);
+    call.tried = Some((call.to.clone(), code));
     let outcome = Dialed {
         status: cause::status_of(meant),
         sip_code: code,

@@ -56,6 +56,7 @@ pub(crate) fn next(office: &mut Office, call: &mut Call, code: u16) {
         timeout: Duration::from_secs(180),
         caller_id: None,
         max_duration: None,
+        privacy: Some(false),
     };
     let caller_id = call.session.caller_id.clone();
     dial::start(

@@ -1,6 +1,7 @@
 //! A leg: one party on one dialog with one stream.
 
 use crate::cause::Told;
+use crate::identity::Identity;
 use crate::office::Office;
 use media::{
     Direction as MediaDirection, LocalMedia, Negotiated, SdpError, Settings, StreamId, StreamStats,
@@ -57,6 +58,8 @@ pub(crate) struct Leg {
     pub(crate) asked: Option<Instant>,
     /// Why the party hung up, as it told.
     pub(crate) told: Told,
+    /// Whom a trusted trunk says it reached.
+    pub(crate) asserted: Option<Identity>,
 }
 
 /// Why a leg cannot have media.
@@ -87,6 +90,7 @@ impl Leg {
             diagnosis: None,
             asked: None,
             told: Told::default(),
+            asserted: None,
         }
     }
 

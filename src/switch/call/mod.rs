@@ -18,6 +18,7 @@ pub(crate) mod script;
 pub(crate) mod talk;
 
 use crate::cause::Verdict;
+use crate::diversion::{Hop, MAX_FORWARDS};
 use crate::event::CallId;
 use crate::notice::{CallState, LiveCall, Notice};
 use crate::office::Office;
@@ -90,6 +91,12 @@ pub(crate) struct Call {
     /// Trunks an emergency call has still to try.
     pub(crate) emergency: Option<VecDeque<String>>,
     pub(crate) journey: journey::Journey,
+    /// Who forwarded the call, oldest first.
+    pub(crate) diverted: Vec<Hop>,
+    /// Whom the last `dial` rang in vain, and the status it ended with.
+    pub(crate) tried: Option<(String, u16)>,
+    /// How many hops are left of the caller's Max-Forwards.
+    pub(crate) hops: u8,
 }
 
 impl Call {
@@ -119,6 +126,9 @@ impl Call {
             verdict: None,
             emergency: None,
             journey: journey::Journey::new(),
+            diverted: Vec::new(),
+            tried: None,
+            hops: MAX_FORWARDS,
         }
     }
 

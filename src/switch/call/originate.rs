@@ -29,6 +29,7 @@ pub(crate) fn new(office: &mut Office, id: CallId, from: String, to: String) -> 
             .next()
             .cloned()
             .unwrap_or_default(),
+        ..SessionInfo::default()
     };
     let mut call = Call::new(office, id, Direction::Internal, session);
     call.to = to;

@@ -300,6 +300,7 @@ fn invite(which: usize, credentials: Option<Login>) -> Invite {
         session_timer: sip::SessionTimer::Default,
         call_id: None,
         route: Vec::new(),
+        max_forwards: 70,
     }
 }
 

@@ -26,6 +26,7 @@ async fn a_trunk_comes_to_life_and_goes(mut office: Office) {
     let shown = json!({
         "name": "itsp", "host": "sip.example.net", "port": null, "transport": "udp", "auth": "registration",
         "username": "490001", "codecs": ["opus", "G722", "PCMA", "PCMU"], "numbers": {}, "match_port": false,
+        "trust_identity": false, "reliable_provisionals": "supported",
         "state": null, "state_why": null,
     });
     assert_eq!(answer.body, shown);
@@ -88,13 +89,15 @@ fn wrong_values() -> Vec<(&'static str, Value)> {
         ("numbers", json!([])),
         ("numbers", json!(null)),
         ("match_port", json!(null)),
+        ("trust_identity", json!(null)),
+        ("reliable_provisionals", json!(true)),
     ]
 }
 
 async fn every_wrong_field_is_named(mut office: Office) {
     let all = json!({
         "name": "A b", "host": "", "port": 70000, "transport": "sctp", "auth": true, "username": 5, "password": "",
-        "codecs": [], "numbers": {"+4930": 101, "x": "101", "+4931": "bob"}, "match_port": 0,
+        "codecs": [], "numbers": {"+4930": 101, "x": "101", "+4931": "bob"}, "match_port": 0, "trust_identity": 1, "reliable_provisionals": "yes",
         "state": "registered", "speed": 9,
     });
     let mut fields = office.post("/trunks", all).await.wrong_fields();
@@ -110,9 +113,11 @@ async fn every_wrong_field_is_named(mut office: Office) {
         "numbers.x",
         "password",
         "port",
+        "reliable_provisionals",
         "speed",
         "state",
         "transport",
+        "trust_identity",
         "username",
     ];
     assert_eq!(fields, expected);

@@ -124,5 +124,6 @@ pub(crate) fn session() -> SessionInfo {
         caller_id: "101".into(),
         did_extension: String::new(),
         first_trunk: String::new(),
+        ..SessionInfo::default()
     }
 }

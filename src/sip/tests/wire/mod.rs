@@ -250,6 +250,7 @@ pub(crate) fn call(transport: Transport) -> Invite {
         session_timer: sip::SessionTimer::Default,
         call_id: None,
         route: Vec::new(),
+        max_forwards: 70,
     }
 }
 

@@ -6,6 +6,8 @@ mod causes;
 mod defence;
 mod directory;
 mod emergency;
+mod forwarding;
+mod identity;
 mod keepalive;
 mod leaving;
 mod life;

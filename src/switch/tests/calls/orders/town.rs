@@ -291,6 +291,7 @@ fn dial(entry: Entry, session: SessionInfo) -> Verb {
             timeout: Duration::from_secs(20),
             caller_id: None,
             max_duration: None,
+            privacy: None,
         },
         caller_id: session.caller_id,
     }

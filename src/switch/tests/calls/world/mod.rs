@@ -73,6 +73,10 @@ pub(crate) struct World {
     ring: Duration,
     /// What the script does first, when it is not to ring what was dialled.
     pub(crate) first: Option<Verb>,
+    /// Whom the script dials after what failed, one after the other.
+    pub(crate) then: Vec<TargetSpec>,
+    /// What scripts were started with.
+    pub(crate) sessions: Vec<SessionInfo>,
     /// The trunk the script calls out by, instead of the first.
     pub(crate) way_out: Option<String>,
     /// Where names lead; an address leads to itself.
@@ -117,6 +121,8 @@ impl World {
             wire_hash: DefaultHasher::new(),
             ring: Duration::from_secs(20),
             first: None,
+            then: Vec::new(),
+            sessions: Vec::new(),
             way_out: None,
             names: BTreeMap::new(),
         };
@@ -226,12 +232,13 @@ impl World {
                     session,
                 } => {
                     self.taken.insert(call);
+                    self.sessions.push(session.clone());
                     events.push(Event::Verb {
                         call,
                         verb: (self.first.clone()).unwrap_or_else(|| self.dial(entry, &session)),
                     });
                 }
-                Command::Resume { call, outcome } => events.push(script(call, outcome)),
+                Command::Resume { call, outcome } => events.push(self.goes_on(call, outcome)),
                 Command::StopScript { call } => events.push(Event::ScriptEnded {
                     call,
                     end: ScriptEnd::Stopped,
@@ -298,9 +305,29 @@ impl World {
                 timeout: self.ring,
                 caller_id: None,
                 max_duration: None,
+                privacy: None,
             },
             caller_id: session.caller_id.clone(),
         }
+    }
+
+    /// What the script does next.
+    fn goes_on(&mut self, call: switch::CallId, outcome: Outcome) -> Event {
+        let failed = matches!(&outcome, Outcome::Dialed(dialed) if dialed.sip_code != 200);
+        if !failed || self.then.is_empty() {
+            return script(call, outcome);
+        }
+        let verb = Verb::Dial {
+            targets: vec![self.then.remove(0)],
+            options: DialOptions {
+                timeout: self.ring,
+                caller_id: None,
+                max_duration: None,
+                privacy: None,
+            },
+            caller_id: "101".to_owned(),
+        };
+        Event::Verb { call, verb }
     }
 
     /// Lets `ms` milliseconds pass, from one thing that happens to the next.

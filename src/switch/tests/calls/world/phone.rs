@@ -54,6 +54,7 @@ pub(crate) struct Phone {
     pub(crate) adds: BTreeMap<String, String>,
     /// Its first answer to a call.
     pub(crate) rings_with: u16,
+    pub(crate) max_forwards: u8,
     /// The connection lines of the SDP it was sent.
     pub(crate) connections: Vec<String>,
     repeats: BTreeMap<String, Repeat>,
@@ -114,6 +115,7 @@ impl Phone {
             letters: Vec::new(),
             adds: BTreeMap::new(),
             rings_with: 180,
+            max_forwards: 70,
             connections: Vec::new(),
             repeats: BTreeMap::new(),
             answers: BTreeMap::new(),
@@ -176,9 +178,10 @@ impl Phone {
             "Content-Type: application/sdp\r\n"
         };
         format!(
-            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch={branch};rport\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\n\
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch={branch};rport\r\nMax-Forwards: {}\r\nFrom: {}\r\nTo: {}\r\n\
              Call-ID: {}\r\nCSeq: {} {method}\r\nContact: <sip:{}@{}>\r\n{added}{extra}{kind}Content-Length: {}\r\n\r\n{body}",
             self.address,
+            self.max_forwards,
             d.local,
             d.remote,
             d.call_id,
