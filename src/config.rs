@@ -4,6 +4,7 @@ use crate::layers::{Layers, each_key};
 use crate::phones::Phones;
 use crate::reach::{clash, is_host, is_reachable};
 use crate::safety::Defence;
+pub use crate::wire::Dns;
 use directory::number::Network;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -54,6 +55,7 @@ pub struct Config {
     pub sip: Sip,
     pub phones: Phones,
     pub tls: Tls,
+    pub dns: Dns,
     pub rtp: Rtp,
     pub http: Http,
     pub dialplan: Dialplan,
@@ -409,7 +411,7 @@ impl Config {
                 "30 suits most routers, 0 turns it off",
             ));
         }
-        faults.extend(self.sip_edge_faults());
+        faults.extend(crate::wire::faults(self));
         let prefix = &self.dialplan.outbound_prefix;
         if !prefix.is_empty() && !directory::number::is_dialable(prefix) {
             faults.push(fault(
@@ -417,22 +419,6 @@ impl Config {
                 format!("{prefix:?} cannot be dialled"),
                 "digits, * and #, for example 9; empty for none",
             ));
-        }
-        faults
-    }
-
-    fn sip_edge_faults(&self) -> Vec<Error> {
-        let mut faults = Vec::new();
-        if let Err(why) = self.sip.dscp.parse::<net::Dscp>() {
-            let hint = "CS3 suits most offices, 0 marks nothing";
-            faults.push(fault("[sip] dscp", why.to_string(), hint));
-        }
-        let is_origin = |o: &&String| o.starts_with("https://") || o.starts_with("http://");
-        if let Some(other) = self.sip.websocket_origins.iter().find(|o| !is_origin(o)) {
-            let why = format!("{other:?} is no origin");
-            let hint =
-                "write the beginning of the page's address, for example https://phones.example";
-            faults.push(fault("[sip] websocket_origins", why, hint));
         }
         faults
     }
@@ -734,6 +720,8 @@ mod tests {
                 "[sip] websocket_origins",
             ),
             ("TLS__FOLDERS", ",", ""),
+            ("DNS__SERVERS", "192.0.2.53, [::1]:5353, 2001:db8::1", ""),
+            ("DNS__SERVERS", "dns.example", "[dns] servers"),
         ] {
             let name = format!("OFFHOOK_{name}");
             assert_eq!(faulty_keys(&[(&name, text)]).concat(), key, "{name}={text}");

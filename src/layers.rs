@@ -181,6 +181,7 @@ impl Kind {
             | ("phones", "service_route")
             | ("tls", "folders")
             | ("defence", "scanners" | "allow")
+            | ("dns", "servers")
             | ("emergency", "numbers") => Kind::List,
             ("defence", _)
             | ("sip", "max_calls" | "nat_keepalive_s" | "session_expires_s" | "min_se_s")

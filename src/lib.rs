@@ -15,3 +15,4 @@ pub mod run;
 pub mod safety;
 mod shift;
 mod start;
+mod wire;

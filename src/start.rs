@@ -119,6 +119,7 @@ fn net_settings(config: &Config, tls: Option<&Arc<net::Certificates>>) -> net::S
     net::Settings {
         tls: tls.map(net::Certificates::server_config),
         dscp: config.sip.dscp.parse().unwrap_or_default(),
+        name_servers: config.dns.addresses().flatten().collect(),
         origins: config.sip.websocket_origins.clone().into(),
         ..net::Settings::default()
     }

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use store::PasswordChange;
 use switch::TrunkState;
 
-const TRANSPORTS: [(&str, TrunkTransport); 3] = [
+const TRANSPORTS: [(&str, TrunkTransport); 4] = [
+    ("auto", TrunkTransport::Auto),
     ("udp", TrunkTransport::Udp),
     ("tcp", TrunkTransport::Tcp),
     ("tls", TrunkTransport::Tls),

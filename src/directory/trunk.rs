@@ -22,6 +22,8 @@ pub enum TrunkTransport {
     Udp,
     Tcp,
     Tls,
+    /// What the host's DNS records say (RFC 3263 §4.1).
+    Auto,
 }
 
 /// Whether what we call over a trunk may or must tell its ringing reliably (RFC 3262).
@@ -43,7 +45,7 @@ pub struct Trunk {
     pub name: String,
     /// A DNS name, an address, or for an address trunk also a network such as `192.0.2.0/24`.
     pub host: String,
-    /// `None`: by DNS, else 5060 (5061 for TLS).
+    /// `None`: by DNS, else 5060 (5061 for TLS). With a port, [`TrunkTransport::Auto`] means UDP.
     pub port: Option<u16>,
     pub transport: TrunkTransport,
     pub auth: TrunkAuth,

@@ -1,12 +1,13 @@
-//! Where a host is: RFC 3263 §4.2 over the system's resolver. NAPTR (§4.1) is left out: the transport is known from
-//! the configuration or the URI. Finding our own address for each answer is the caller's.
+//! Where a host speaks SIP, and how: RFC 3263 over the system's resolver or one of the administrator's. Answers are kept
+//! as long as their TTL says, also that there are none. Finding our own address for each answer is the caller's.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::LookupIpStrategy;
-use hickory_resolver::proto::rr::{RData, rdata::SRV};
+use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::{RData, RecordType, rdata::SRV};
 use sip::Transport;
 use tokio::sync::OnceCell;
 
@@ -17,29 +18,54 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Addresses of one host that are tried at most.
 const ANSWERS: usize = 16;
 
-/// The system's resolver, read at first use; it keeps answers as long as their TTL says.
+/// Answers that are kept: each as long as its TTL says, and no longer than this.
+const KEPT: u64 = 1024;
+const LONGEST: Duration = Duration::from_secs(86_400);
+/// That a name leads nowhere is believed so long at most (RFC 2308 §5 advises against more than hours; a typing mistake in
+/// a zone should not cost those).
+const LONGEST_NOTHING: Duration = Duration::from_secs(300);
+
+/// What speaks SIP at a host.
+pub(crate) type Place = (Transport, SocketAddr);
+
+/// The system's resolver, or the one of the servers given, made at first use.
 #[derive(Default)]
-pub(crate) struct Resolver(OnceCell<Option<TokioResolver>>);
+pub(crate) struct Resolver {
+    servers: Vec<SocketAddr>,
+    resolver: OnceCell<Option<TokioResolver>>,
+}
 
 impl Resolver {
-    /// Addresses of `host`, best first.
+    /// One that asks `servers`; the system's when there are none.
+    pub(crate) fn new(servers: Vec<SocketAddr>) -> Resolver {
+        Resolver {
+            servers,
+            resolver: OnceCell::new(),
+        }
+    }
+
+    /// Where `host` speaks SIP, best first; by NAPTR where no transport is given.
     pub(crate) async fn find(
         &self,
         host: &str,
         port: Option<u16>,
-        transport: Transport,
-    ) -> Vec<SocketAddr> {
+        transport: Option<Transport>,
+    ) -> Vec<Place> {
+        // RFC 3263 §4.1: an address or a port leave no choice, and what is meant is UDP.
+        let fixed = transport.unwrap_or(Transport::Udp);
         if let Some(ip) = literal(host) {
-            return vec![SocketAddr::new(ip, port.unwrap_or(default_port(transport)))];
+            let port = port.unwrap_or(default_port(fixed));
+            return vec![(fixed, SocketAddr::new(ip, port))];
         }
-        let Some(system) = self.0.get_or_init(|| async { system() }).await else {
+        let Some(resolver) = self.resolver().await else {
             return Vec::new();
         };
         let search = async {
-            match port {
+            match (port, transport) {
                 // RFC 3263 §4.2: a port given explicitly leaves SRV out.
-                Some(port) => addresses(system, host, port).await,
-                None => services(system, host, transport).await,
+                (Some(port), _) => addresses(resolver, host, port, fixed).await,
+                (None, Some(transport)) => one_transport(resolver, host, transport).await,
+                (None, None) => any_transport(resolver, host).await,
             }
         };
         let mut found = tokio::time::timeout(PATIENCE, search)
@@ -51,18 +77,43 @@ impl Resolver {
         found.truncate(ANSWERS);
         found
     }
+
+    async fn resolver(&self) -> Option<&TokioResolver> {
+        let make = || async { make(&self.servers) };
+        self.resolver.get_or_init(make).await.as_ref()
+    }
 }
 
-fn system() -> Option<TokioResolver> {
-    let built = TokioResolver::builder_tokio().and_then(|mut builder| {
-        builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+fn make(servers: &[SocketAddr]) -> Option<TokioResolver> {
+    let builder = if servers.is_empty() {
+        TokioResolver::builder_tokio()
+    } else {
+        let config = ResolverConfig::from_name_servers(servers.iter().map(server).collect());
+        let provider = TokioRuntimeProvider::default();
+        Ok(TokioResolver::builder_with_config(config, provider))
+    };
+    let built = builder.and_then(|mut builder| {
+        let options = builder.options_mut();
+        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+        options.cache_size = KEPT;
+        options.timeout = Duration::from_secs(2);
+        options.positive_max_ttl = Some(LONGEST);
+        options.negative_max_ttl = Some(LONGEST_NOTHING);
         builder.build()
     });
     built
         .inspect_err(|error| {
-            tracing::error!(%error, "/etc/resolv.conf cannot be used: host names will not be found");
+            tracing::error!(%error, "names cannot be looked up: is /etc/resolv.conf in order?");
         })
         .ok()
+}
+
+fn server(at: &SocketAddr) -> NameServerConfig {
+    let mut server = NameServerConfig::udp_and_tcp(at.ip());
+    for connection in &mut server.connections {
+        connection.port = at.port();
+    }
+    server
 }
 
 fn literal(host: &str) -> Option<IpAddr> {
@@ -73,45 +124,125 @@ fn literal(host: &str) -> Option<IpAddr> {
     bare.parse().ok()
 }
 
-async fn services(system: &TokioResolver, host: &str, transport: Transport) -> Vec<SocketAddr> {
+/// RFC 3263 §4.1, without a transport: the host's NAPTR records say which there are; else its SRV records do.
+async fn any_transport(resolver: &TokioResolver, host: &str) -> Vec<Place> {
+    let mut found = Vec::new();
+    for (transport, name) in offers(resolver, host).await {
+        if found.len() < ANSWERS {
+            found.extend(
+                services(resolver, &name, transport)
+                    .await
+                    .unwrap_or_default(),
+            );
+        }
+    }
+    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+        if found.is_empty() {
+            let name = service_name(host, transport).unwrap_or_default();
+            found = services(resolver, &name, transport)
+                .await
+                .unwrap_or_default();
+        }
+    }
+    if found.is_empty() {
+        let port = default_port(Transport::Udp);
+        found = addresses(resolver, host, port, Transport::Udp).await;
+    }
+    found
+}
+
+/// RFC 3263 §4.2, with one.
+async fn one_transport(resolver: &TokioResolver, host: &str, transport: Transport) -> Vec<Place> {
+    // RFC 7118 §5: whoever speaks WebSocket connects to us; nobody is looked up.
+    let Some(name) = service_name(host, transport) else {
+        return Vec::new();
+    };
+    match services(resolver, &name, transport).await {
+        Some(found) => found,
+        // No SRV records, so the host itself at the default port.
+        None => addresses(resolver, host, default_port(transport), transport).await,
+    }
+}
+
+fn service_name(host: &str, transport: Transport) -> Option<String> {
     let service = match transport {
         Transport::Udp => "_sip._udp",
         Transport::Tcp => "_sip._tcp",
         Transport::Tls => "_sips._tcp",
-        // RFC 7118 §5: whoever speaks WebSocket connects to us; nobody is looked up.
-        Transport::Ws | Transport::Wss => return Vec::new(),
+        Transport::Ws | Transport::Wss => return None,
     };
     // The last dot keeps the search domains out, in which nobody has services for this name.
-    let name = format!("{service}.{}.", host.trim_end_matches('.'));
-    let records: Vec<SRV> = match system.srv_lookup(name).await {
-        Ok(lookup) => lookup
-            .answers()
-            .iter()
-            .filter_map(|record| match &record.data {
-                RData::SRV(service) => Some(service.clone()),
-                _ => None,
-            })
-            .collect(),
-        Err(_) => Vec::new(),
+    Some(format!("{service}.{}.", host.trim_end_matches('.')))
+}
+
+/// What the host's NAPTR records offer that we speak, best first (RFC 3263 §4.1, RFC 2915 §2).
+async fn offers(resolver: &TokioResolver, host: &str) -> Vec<(Transport, String)> {
+    let name = format!("{}.", host.trim_end_matches('.'));
+    let Ok(lookup) = resolver.lookup(name, RecordType::NAPTR).await else {
+        return Vec::new();
     };
+    let mut offers: Vec<_> = lookup
+        .answers()
+        .iter()
+        .filter_map(|record| match &record.data {
+            RData::NAPTR(offer) if offer.flags.eq_ignore_ascii_case(b"s") => {
+                let service = offer.services.to_ascii_uppercase();
+                let transport = match service.as_slice() {
+                    b"SIP+D2U" => Transport::Udp,
+                    b"SIP+D2T" => Transport::Tcp,
+                    b"SIPS+D2T" => Transport::Tls,
+                    _ => return None,
+                };
+                let place = (transport, offer.replacement.to_utf8());
+                Some(((offer.order, offer.preference), place))
+            }
+            _ => None,
+        })
+        .collect();
+    offers.sort_by_key(|(rank, _)| *rank);
+    offers.into_iter().map(|(_, place)| place).collect()
+}
+
+/// The addresses behind SRV records, best first; `None` when there are no such records.
+async fn services(
+    resolver: &TokioResolver,
+    name: &str,
+    transport: Transport,
+) -> Option<Vec<Place>> {
+    let lookup = resolver.srv_lookup(name).await.ok()?;
+    let records: Vec<SRV> = lookup
+        .answers()
+        .iter()
+        .filter_map(|record| match &record.data {
+            RData::SRV(service) => Some(service.clone()),
+            _ => None,
+        })
+        .collect();
     if records.is_empty() {
-        // RFC 3263 §4.2: no SRV records, so the host itself at the default port.
-        return addresses(system, host, default_port(transport)).await;
+        return None;
     }
     let mut found = Vec::new();
     for service in in_order(records, random) {
         // RFC 2782: a target of "." means that the service is decidedly not there.
         if !service.target.is_root() && found.len() < ANSWERS {
             let target = service.target.to_utf8();
-            found.extend(addresses(system, &target, service.port).await);
+            found.extend(addresses(resolver, &target, service.port, transport).await);
         }
     }
-    found
+    Some(found)
 }
 
-async fn addresses(system: &TokioResolver, host: &str, port: u16) -> Vec<SocketAddr> {
-    match system.lookup_ip(host).await {
-        Ok(found) => found.iter().map(|ip| SocketAddr::new(ip, port)).collect(),
+async fn addresses(
+    resolver: &TokioResolver,
+    host: &str,
+    port: u16,
+    transport: Transport,
+) -> Vec<Place> {
+    match resolver.lookup_ip(host).await {
+        Ok(found) => found
+            .iter()
+            .map(|ip| (transport, SocketAddr::new(ip, port)))
+            .collect(),
         Err(_) => Vec::new(),
     }
 }
@@ -192,8 +323,8 @@ mod tests {
             ("2001:db8::1", None, Transport::Tcp, "[2001:db8::1]:5060"),
         ];
         for (host, port, transport, expected) in cases {
-            let found = resolver.find(host, port, transport).await;
-            assert_eq!(found, [expected.parse().unwrap()]);
+            let found = resolver.find(host, port, Some(transport)).await;
+            assert_eq!(found, [(transport, expected.parse().unwrap())]);
         }
     }
 }

@@ -20,6 +20,7 @@ mod rtp;
 mod settings;
 mod size;
 mod stream;
+mod stun;
 pub mod tls;
 mod transports;
 mod udp;

@@ -146,7 +146,7 @@ impl Transports {
                 attempts: Attempts::default(),
                 moved: Moved::default(),
                 names: Mutex::default(),
-                resolver: Resolver::default(),
+                resolver: Resolver::new(settings.name_servers),
                 dropped,
                 runtime: Handle::current(),
             }),
@@ -212,13 +212,18 @@ impl Transports {
         self.shared.dropped.load(Ordering::Relaxed)
     }
 
-    /// Flows to try for `host`, best first (RFC 3263 §4.2): an IP address as it is; with `port`, the addresses of the
-    /// host; else its SRV records and then their addresses. Empty when nothing is known or reachable. IPv6 addresses
+    /// Flows to try for `host`, best first (RFC 3263 §4): an IP address as it is; with `port`, the addresses of the
+    /// host; else its SRV records and then their addresses. Without a `transport` the host's NAPTR records choose it. Empty when nothing is known or reachable. IPv6 addresses
     /// may be in brackets. At most some ten seconds.
-    pub async fn resolve(&self, host: &str, port: Option<u16>, transport: Transport) -> Vec<Flow> {
+    pub async fn resolve(
+        &self,
+        host: &str,
+        port: Option<u16>,
+        transport: Option<Transport>,
+    ) -> Vec<Flow> {
         let found = self.shared.resolver.find(host, port, transport).await;
         let mut flows: Vec<Flow> = Vec::new();
-        for remote in found {
+        for (transport, remote) in found {
             let Some(local) = self.local_for(transport, remote) else {
                 continue;
             };
@@ -232,9 +237,7 @@ impl Transports {
                 flows.push(flow);
             }
         }
-        if transport == Transport::Tls {
-            self.remember_name(host, &flows);
-        }
+        self.remember_name(host, &flows);
         flows
     }
 
@@ -366,7 +369,7 @@ impl Transports {
         if names.len() + flows.len() > NAMES {
             names.clear();
         }
-        for flow in flows {
+        for flow in flows.iter().filter(|flow| flow.transport == Transport::Tls) {
             names.insert(flow.remote, host.to_owned());
         }
     }

@@ -8,13 +8,14 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use sip::{Flow, Transport};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::settings::Dscp;
-use crate::{NetEvent, pktinfo};
+use crate::{NetEvent, pktinfo, stun};
 
 /// Socket buffers for bursts; the kernel may grant less.
 const SOCKET_BUFFER: usize = 4 << 20;
@@ -27,6 +28,7 @@ pub(crate) struct UdpListener {
     dropped: Arc<AtomicU64>,
     /// What the kernel said last of the datagrams it dropped here; its counter wraps.
     overflow: AtomicU32,
+    stun: stun::Rate,
 }
 
 impl UdpListener {
@@ -60,6 +62,7 @@ impl UdpListener {
             address,
             dropped,
             overflow: AtomicU32::new(0),
+            stun: stun::Rate::default(),
         })
     }
 
@@ -108,6 +111,15 @@ impl UdpListener {
         Ok(self.event(datagram, bytes))
     }
 
+    fn answer_stun(&self, local: IpAddr, from: SocketAddr, bytes: &[u8]) {
+        if let Some(answer) = stun::answer(bytes, from)
+            && self.stun.allows(Instant::now())
+        {
+            // One that gets lost is asked for again.
+            let _ = self.send(local, from, &answer);
+        }
+    }
+
     fn event(&self, datagram: pktinfo::Datagram, bytes: &[u8]) -> Option<NetEvent> {
         let local = SocketAddr::new(
             datagram.to.unwrap_or(self.address.ip()),
@@ -125,7 +137,11 @@ impl UdpListener {
                 return None;
             }
             // RFC 7983 §7: 0 to 3 is STUN. Zero octets and blanks are keep-alives of other phones.
-            None | Some(0..=3) => return None,
+            Some(0..=3) => {
+                self.answer_stun(local.ip(), datagram.from, bytes);
+                return None;
+            }
+            None => return None,
             Some(_) if bytes.iter().all(|b| b.is_ascii_whitespace()) => return None,
             Some(_) => {}
         }

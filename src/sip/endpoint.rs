@@ -409,6 +409,25 @@ impl Endpoint {
         self.start_call(invite)
     }
 
+    /// A call of ours fails with 408 when nobody has said anything to its INVITE `within` that time, instead of 64·T1: for
+    /// when there is another place to try (RFC 3263 §4.3).
+    pub fn expect_within(&mut self, now: Instant, dialog: DialogId, within: Duration) {
+        self.with(now, dialog, |dialog, layer| {
+            dialog.expect_within(layer, within)
+        });
+    }
+
+    /// The same for a request outside dialogs.
+    pub fn expect_response_within(
+        &mut self,
+        now: Instant,
+        transaction: TransactionId,
+        within: Duration,
+    ) {
+        self.layer.wheel.touch(now);
+        self.layer.expect_answer_within(transaction, within);
+    }
+
     /// Gives up a call that was not answered; `reason` is a Reason header value (RFC 3326).
     pub fn cancel(&mut self, now: Instant, dialog: DialogId, reason: Option<String>) {
         self.with(now, dialog, |dialog, layer| dialog.cancel(layer, reason));

@@ -17,7 +17,8 @@ pub enum Command {
         query: QueryId,
         host: String,
         port: Option<u16>,
-        transport: Transport,
+        /// `None`: what the host's records say.
+        transport: Option<Transport>,
     },
     /// For the media plane.
     Media(media::Command),

@@ -148,7 +148,7 @@ impl Office {
         asker: Query,
         host: &str,
         port: Option<u16>,
-        transport: Transport,
+        transport: Option<Transport>,
     ) {
         self.next_query += 1;
         let query = QueryId(self.next_query);

@@ -18,7 +18,7 @@ pub(crate) struct Branch {
     pub(crate) fallback: Option<Flow>,
     /// The Request-URI, when `flow` is known.
     pub(crate) uri: String,
-    pub(crate) host: (String, Option<u16>, Transport),
+    pub(crate) host: (String, Option<u16>, Option<Transport>),
 }
 
 /// Everybody that `spec` means; `Err`: why nobody can be rung.
@@ -50,7 +50,7 @@ fn phones(office: &Office, number: &str) -> Result<Vec<Branch>, Verdict> {
             flow: Some(binding.flow),
             fallback: binding.fallback(),
             uri: binding.kept.contact.clone(),
-            host: (String::new(), None, binding.flow.transport),
+            host: (String::new(), None, Some(binding.flow.transport)),
         })
         .collect();
     // RFC 3261 §21.4.18: the user is known and not logged in anywhere. Nobody was rung who could have answered.
@@ -95,12 +95,13 @@ fn trunk(office: &Office, call: &Call, name: &str, number: &str) -> Result<Vec<B
     }])
 }
 
-/// The configured transport as SIP's.
-pub(crate) fn transport(configured: directory::TrunkTransport) -> Transport {
+/// The configured transport as SIP's; `None`: the resolver finds it.
+pub(crate) fn transport(configured: directory::TrunkTransport) -> Option<Transport> {
     match configured {
-        directory::TrunkTransport::Udp => Transport::Udp,
-        directory::TrunkTransport::Tcp => Transport::Tcp,
-        directory::TrunkTransport::Tls => Transport::Tls,
+        directory::TrunkTransport::Udp => Some(Transport::Udp),
+        directory::TrunkTransport::Tcp => Some(Transport::Tcp),
+        directory::TrunkTransport::Tls => Some(Transport::Tls),
+        directory::TrunkTransport::Auto => None,
     }
 }
 

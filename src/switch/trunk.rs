@@ -16,6 +16,9 @@ use std::time::Duration;
 const EXPIRES: u32 = 120;
 /// A trunk's name is looked up again this often.
 const LOOK_UP: Duration = Duration::from_secs(300);
+/// How long a provider's server may say nothing before the next one is asked (RFC 3263 §4.3). RFC 3261's 32 s are longer
+/// than callers wait.
+pub(crate) const FAILOVER: Duration = Duration::from_secs(4);
 const FIRST_RETRY_S: u64 = 2;
 const LAST_RETRY_S: u64 = 300;
 
@@ -26,6 +29,8 @@ struct Line {
     /// Of a trunk that is known by its address, when that was written as such.
     network: Option<Network>,
     flow: Option<Flow>,
+    /// Where else to register when `flow` fails, best first.
+    others: Vec<Flow>,
     call_id: Option<String>,
     cseq: u32,
     expires: u32,
@@ -122,6 +127,7 @@ pub(crate) fn directory_changed(office: &mut Office) {
             addresses: Vec::new(),
             network: Network::parse(&trunk.host).filter(|_| trunk.auth == TrunkAuth::Address),
             flow: None,
+            others: Vec::new(),
             call_id: None,
             cseq: 0,
             expires: EXPIRES,
@@ -188,12 +194,16 @@ pub(crate) fn resolved(office: &mut Office, name: &str, flows: Vec<Flow>) {
         return;
     };
     // Without an answer, what the name led to before is as good a guess as any.
-    let Some(flow) = flows.get((line.failures as usize) % flows.len().max(1)) else {
+    if flows.is_empty() {
         return failed(office, name, "its host name leads nowhere".to_owned());
-    };
+    }
     line.addresses = flows.iter().map(|flow| flow.remote.ip()).collect();
     if line.trunk.auth == TrunkAuth::Registration {
-        line.flow = Some(*flow);
+        // What worked last is asked first as long as it is there.
+        let used = flows.iter().position(|flow| line.flow == Some(*flow));
+        line.others = flows;
+        let first = line.others.remove(used.unwrap_or(0));
+        line.flow = Some(first);
         let expires = line.expires;
         return register(office, name, expires);
     }
@@ -251,7 +261,13 @@ fn register(office: &mut Office, name: &str, expires: u32) {
         }),
         route: Vec::new(),
     };
+    let another = !line.others.is_empty();
     let transaction = office.sip.request(office.now, request);
+    if another {
+        office
+            .sip
+            .expect_response_within(office.now, transaction, FAILOVER);
+    }
     if expires > 0 {
         office.trunks.pending.insert(transaction, name.to_owned());
     } else {
@@ -309,6 +325,12 @@ pub(crate) fn response(
             } else {
                 failed(office, &name, "423 Interval Too Brief".to_owned());
             }
+        }
+        // RFC 3263 §4.3: these are reasons to ask the next server at once.
+        408 | 503 if !line.others.is_empty() => {
+            line.flow = Some(line.others.remove(0));
+            let expires = line.expires;
+            register(office, &name, expires);
         }
         code => failed(
             office,

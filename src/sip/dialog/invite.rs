@@ -37,6 +37,15 @@ pub(super) struct Calling {
 }
 
 impl Dialog {
+    /// See [`crate::Endpoint::expect_within`].
+    pub(crate) fn expect_within(&self, layer: &mut Layer, within: std::time::Duration) {
+        if let Phase::Calling(calling) = &self.phase
+            && let Some(invite) = calling.invite
+        {
+            layer.expect_within(invite, within);
+        }
+    }
+
     /// A call that is still to be sent: see [`Dialog::call`].
     pub(crate) fn calling(layer: &mut Layer, mut request: Invite) -> Dialog {
         let local_tag = layer.secret.token();

@@ -1,5 +1,7 @@
 //! Requests of ours outside dialogs, seen through challenges to one final answer.
 
+use std::time::Duration;
+
 use super::{Auth, Layer, Notice, Owner};
 use crate::endpoint::{OutRequest, SipEvent, TransactionId};
 use crate::message::Message;
@@ -14,6 +16,8 @@ pub(crate) struct Ask {
     tag: String,
     cseq: u32,
     auth: Auth,
+    /// The transaction of the last try.
+    sent: Option<TransactionId>,
 }
 
 impl Layer {
@@ -28,6 +32,7 @@ impl Layer {
             tag: self.secret.token(),
             cseq: request.cseq.unwrap_or(1),
             auth: Auth::new(request.credentials.take()),
+            sent: None,
             request,
         };
         let full = self.len() >= self.config.max_transactions;
@@ -97,8 +102,21 @@ impl Layer {
         if let Some((content_type, body)) = &request.body {
             draft = draft.body(content_type, body);
         }
-        if self.start(draft, Owner::Request(id)).is_err() {
-            self.answered(id, 500, None);
+        match self.start(draft, Owner::Request(id)) {
+            Ok(sent) => {
+                if let Some(ask) = self.asks.get_mut(id.0 & !ASK) {
+                    ask.sent = Some(sent);
+                }
+            }
+            Err(_) => self.answered(id, 500, None),
+        }
+    }
+
+    /// See [`crate::Endpoint::expect_response_within`].
+    pub(crate) fn expect_answer_within(&mut self, id: TransactionId, within: Duration) {
+        let sent = self.asks.get(id.0 & !ASK).and_then(|ask| ask.sent);
+        if let Some(sent) = sent {
+            self.expect_within(sent, within);
         }
     }
 

@@ -246,6 +246,16 @@ impl Layer {
         }
     }
 
+    /// A client transaction that has had no response yet gets only this long for the first.
+    pub(crate) fn expect_within(&mut self, id: TransactionId, within: Duration) {
+        if let Some(transaction) = self.table.get_mut(id.0)
+            && matches!(transaction.state, State::Calling | State::Trying)
+        {
+            cancel(&mut self.wheel, &mut transaction.end);
+            transaction.end = Some(self.wheel.arm(within, Alarm::End(id)));
+        }
+    }
+
     /// Nobody wants to hear of a client transaction any more; it still ends by itself.
     pub(crate) fn abandon(&mut self, id: TransactionId) {
         if let Some(transaction) = self.table.get_mut(id.0) {

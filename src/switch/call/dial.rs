@@ -10,6 +10,7 @@ use crate::diversion;
 use crate::identity::{self, Identity};
 use crate::office::{Office, Query};
 use crate::target::{self, Branch};
+use crate::trunk;
 use crate::verb::{DialOptions, Dialed, Outcome, TargetSpec};
 use directory::Reliability;
 use media::Tone;
@@ -126,6 +127,8 @@ pub(crate) fn resolved(office: &mut Office, call: &mut Call, index: usize, mut f
         return refused(office, call, index, (503, Told::default()));
     }
     let first = flows.remove(0);
+    // The leg's sound has one local address for life.
+    flows.retain(|flow| flow.local.ip() == first.local.ip());
     leg.alternatives = flows;
     invite(office, call, index, first);
 }
@@ -190,6 +193,10 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
     office.dialogs.insert(dialog, (call.id, index));
     if let Some(leg) = call.legs.get_mut(index) {
         leg.dialog = Some(dialog);
+        if leg.party.trunk.is_some() && !leg.alternatives.is_empty() {
+            let sip = &mut office.sip;
+            sip.expect_within(office.now, dialog, trunk::FAILOVER);
+        }
     }
 }
 

@@ -6,5 +6,6 @@
 
 mod certificates;
 mod house;
+mod names;
 mod plain;
 mod websocket;

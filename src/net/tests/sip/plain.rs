@@ -336,7 +336,7 @@ async fn tls_carries_messages_between_those_who_trust() {
     let port = server.at(0).port();
     let found = client
         .transports
-        .resolve("localhost", Some(port), Transport::Tls)
+        .resolve("localhost", Some(port), Some(Transport::Tls))
         .await;
     let asked = *found
         .iter()
@@ -433,22 +433,22 @@ async fn addresses_resolve_to_flows_with_the_port_of_the_listener() {
     let remote: SocketAddr = "127.0.0.1:5060".parse().unwrap();
     let found = house
         .transports
-        .resolve("127.0.0.1", None, Transport::Udp)
+        .resolve("127.0.0.1", None, Some(Transport::Udp))
         .await;
     assert_eq!(found, [to(Transport::Udp, house.at(0), remote)]);
     let found = house
         .transports
-        .resolve("127.0.0.1", None, Transport::Tcp)
+        .resolve("127.0.0.1", None, Some(Transport::Tcp))
         .await;
     assert_eq!(found, [to(Transport::Tcp, house.at(2), remote)]);
     let found = house
         .transports
-        .resolve("[::1]", None, Transport::Udp)
+        .resolve("[::1]", None, Some(Transport::Udp))
         .await;
     assert_eq!(found, [], "no IPv6 socket for UDP");
     let found = house
         .transports
-        .resolve("::1", Some(9), Transport::Tcp)
+        .resolve("::1", Some(9), Some(Transport::Tcp))
         .await;
     let remote = "[::1]:9".parse().unwrap();
     assert_eq!(found, [to(Transport::Tcp, house.at(1), remote)]);

@@ -100,3 +100,57 @@ fn a_network_is_no_way_out() {
     let reason = &world.records[0].reason;
     assert!(reason.ends_with(": a network cannot be called"), "{reason}");
 }
+
+/// `pbx.example` leads to a server that is silent, then to the provider's phone.
+fn two_servers(world: &mut World) {
+    world
+        .names
+        .insert("pbx.example".into(), [10, 1, 0, 99].into());
+    let second = vec![[10, 1, 0, 1].into()];
+    world.others.insert("pbx.example".into(), second);
+}
+
+#[test]
+fn a_call_goes_to_the_next_server_when_the_first_is_silent() {
+    let mut world = World::with_trunks(&["101"], &["one"], 55);
+    two_servers(&mut world);
+    configure(&mut world, vec![with_host("named", "pbx.example")]);
+    world.dials("101", "903055501234");
+    world.passes(3_500);
+    assert_ne!(world.phone("101").state, State::Up);
+    world.passes(3_000);
+    assert_eq!(world.phone("101").state, State::Up);
+    let invite = world.phone("one").invite.clone();
+    assert!(invite.starts_with("INVITE sip:03055501234@pbx.example "));
+    let now = world.now;
+    world.phone("101").hangs_up(now);
+    world.passes(40_000);
+    assert_eq!(world.records.len(), 1, "one journey, one record");
+    assert_eq!(world.records[0].sip_code, 200);
+}
+
+#[test]
+fn we_register_at_the_next_server_when_the_first_is_silent() {
+    let mut world = World::with_trunks(&["101"], &["one"], 56);
+    two_servers(&mut world);
+    let account = Trunk {
+        auth: TrunkAuth::Registration,
+        username: Some("490001".into()),
+        ..with_host("named", "pbx.example")
+    };
+    configure(&mut world, vec![account]);
+    world.passes(2_000);
+    let [silent, other] = [[10, 1, 0, 99], [10, 1, 0, 1]].map(std::net::IpAddr::from);
+    assert!(
+        world.registered_at.iter().all(|ip| *ip == silent),
+        "{:?}",
+        world.registered_at
+    );
+    world.passes(2_000);
+    assert_eq!(
+        world.registered_at.last(),
+        Some(&other),
+        "{:?}",
+        world.registered_at
+    );
+}

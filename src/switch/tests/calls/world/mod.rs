@@ -81,6 +81,10 @@ pub(crate) struct World {
     pub(crate) way_out: Option<String>,
     /// Where names lead; an address leads to itself.
     pub(crate) names: BTreeMap<String, std::net::IpAddr>,
+    /// Whom our REGISTERs went to.
+    pub(crate) registered_at: Vec<std::net::IpAddr>,
+    /// Where they lead besides, if that fails.
+    pub(crate) others: BTreeMap<String, Vec<std::net::IpAddr>>,
 }
 
 impl World {
@@ -125,6 +129,8 @@ impl World {
             sessions: Vec::new(),
             way_out: None,
             names: BTreeMap::new(),
+            others: BTreeMap::new(),
+            registered_at: Vec::new(),
         };
         let directory = Directory::new(
             numbers.iter().map(|number| extension(number)).collect(),
@@ -224,6 +230,9 @@ impl World {
             match command {
                 Command::Send { flow, bytes } => {
                     let text = String::from_utf8_lossy(&bytes).into_owned();
+                    if text.starts_with("REGISTER ") {
+                        self.registered_at.push(flow.remote.ip());
+                    }
                     self.put(false, flow.remote, text);
                 }
                 Command::StartScript {
@@ -263,10 +272,12 @@ impl World {
                 Command::Notice(notice) => self.log.push(format!("{notice:?}")),
                 Command::Resolve { query, host, .. } => {
                     let ip = host.parse().ok().or(self.names.get(&host).copied());
-                    let found = ip.map(|ip| World::flow(SocketAddr::new(ip, 5060)));
+                    let others = self.others.get(&host).into_iter().flatten().copied();
+                    let found = ip.into_iter().chain(others);
+                    let found = found.map(|ip| World::flow(SocketAddr::new(ip, 5060)));
                     events.push(Event::Resolved {
                         query,
-                        flows: found.into_iter().collect(),
+                        flows: found.collect(),
                     });
                 }
                 other => self.keeps(other),
