@@ -11,7 +11,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sip::{Config, DialogId, Endpoint, Flow, Invite, Output, SipEvent, Transport};
+use sip::{Ask, Config, DialogId, Endpoint, Flow, Invite, Output, SipEvent, Transport};
 
 const SDP: &[u8] = b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\n";
 
@@ -31,11 +31,14 @@ impl Dice {
 enum Deed {
     Call,
     Ring,
+    RingWithMedia,
     Answer,
     Refuse,
     Bye,
     Cancel,
     Reinvite,
+    Identify,
+    Ask,
     Reply { accept: bool },
 }
 
@@ -52,6 +55,9 @@ struct Seen {
     reoffers: usize,
     offers: usize,
     reanswers: usize,
+    asked: usize,
+    told: usize,
+    expired: usize,
 }
 
 struct Net {
@@ -72,6 +78,7 @@ impl Net {
         let endpoint = |n: u8| {
             Endpoint::new(Config {
                 seed: [n; 32],
+                session_expires: Duration::from_secs(90),
                 ..Config::default()
             })
         };
@@ -148,29 +155,7 @@ impl Net {
     }
 
     fn hear(&mut self, side: usize, event: SipEvent) {
-        let dialog = match &event {
-            SipEvent::Incoming { dialog, .. }
-            | SipEvent::Cancelled { dialog, .. }
-            | SipEvent::Confirmed { dialog, .. }
-            | SipEvent::Lost { dialog }
-            | SipEvent::Ringing { dialog, .. }
-            | SipEvent::Answered { dialog, .. }
-            | SipEvent::Refused { dialog, .. }
-            | SipEvent::Reoffered { dialog, .. }
-            | SipEvent::Reanswered { dialog, .. }
-            | SipEvent::Inside { dialog, .. }
-            | SipEvent::Expired { dialog }
-            | SipEvent::Pracked { dialog, .. }
-            | SipEvent::Told { dialog, .. }
-            | SipEvent::Info { dialog, .. }
-            | SipEvent::Probed { dialog, .. }
-            | SipEvent::HungUp { dialog, .. }
-            | SipEvent::Ended { dialog } => *dialog,
-            SipEvent::Unproven { .. }
-            | SipEvent::Request { .. }
-            | SipEvent::Response { .. }
-            | SipEvent::Subscription { .. } => panic!("nobody asked"),
-        };
+        let dialog = of(&event);
         let seen = self.seen[side].entry(dialog).or_default();
         assert_eq!(seen.ended, 0, "{event:?} after the end");
         match event {
@@ -178,12 +163,14 @@ impl Net {
             SipEvent::Answered { .. } => {
                 seen.finals += 1;
                 self.completed += 1;
-                self.plan(20_000, side, dialog, Deed::Bye);
-                self.plan(5_000, side, dialog, Deed::Reinvite);
+                self.talks(side, dialog);
             }
-            SipEvent::Confirmed { .. } => {
-                self.plan(20_000, side, dialog, Deed::Bye);
-                self.plan(5_000, side, dialog, Deed::Reinvite);
+            SipEvent::Confirmed { .. } => self.talks(side, dialog),
+            SipEvent::Ringing { .. } => self.rings(side, dialog),
+            SipEvent::Told { .. } => seen.told += 1,
+            SipEvent::Expired { .. } => seen.expired += 1,
+            SipEvent::Inside { transaction, .. } => {
+                self.sides[side].respond(self.now, transaction, 202, &[]);
             }
             SipEvent::Refused { .. } => seen.finals += 1,
             SipEvent::Reoffered { .. } => {
@@ -195,7 +182,10 @@ impl Net {
             SipEvent::Ended { .. } => {
                 seen.ended += 1;
                 assert!(
-                    seen.finals <= 1 && seen.reanswers <= seen.offers,
+                    seen.finals <= 1
+                        && seen.reanswers <= seen.offers
+                        && seen.told <= seen.asked
+                        && seen.expired <= 1,
                     "{seen:?}"
                 );
             }
@@ -203,8 +193,36 @@ impl Net {
         }
     }
 
+    fn rings(&mut self, side: usize, dialog: DialogId) {
+        if self.dice.roll(4) == 0 {
+            self.plan(2_000, side, dialog, Deed::Reinvite);
+            self.plan(2_000, side, dialog, Deed::Identify);
+        }
+    }
+
+    /// Most calls last seconds, some longer than their session does without a refresh.
+    fn talks(&mut self, side: usize, dialog: DialogId) {
+        let lasts = if self.dice.roll(5) == 0 {
+            300_000
+        } else {
+            20_000
+        };
+        self.plan(lasts, side, dialog, Deed::Bye);
+        self.plan(5_000, side, dialog, Deed::Reinvite);
+        self.plan(5_000, side, dialog, Deed::Identify);
+        self.plan(5_000, side, dialog, Deed::Ask);
+    }
+
     fn on_incoming(&mut self, side: usize, dialog: DialogId) {
-        self.plan(500, side, dialog, Deed::Ring);
+        let ring = [Deed::Ring, Deed::RingWithMedia];
+        for _ in 0..1 + self.dice.roll(3) {
+            let ring = ring[self.dice.roll(2) as usize];
+            self.plan(3_000, side, dialog, ring);
+        }
+        if self.dice.roll(4) == 0 {
+            self.plan(4_000, side, dialog, Deed::Reinvite);
+            self.plan(4_000, side, dialog, Deed::Identify);
+        }
         let last = match self.dice.roll(6) {
             0 => Deed::Refuse,
             1 => Deed::Bye,
@@ -230,6 +248,7 @@ impl Net {
                 }
             }
             Deed::Ring => endpoint.ring(now, dialog, 180, None, &[]),
+            Deed::RingWithMedia => endpoint.ring(now, dialog, 183, Some(SDP), &[]),
             Deed::Answer => endpoint.answer(now, dialog, SDP, &[]),
             Deed::Refuse => endpoint.refuse(now, dialog, 486, &[]),
             Deed::Bye => endpoint.bye(now, dialog, None),
@@ -237,6 +256,14 @@ impl Net {
             Deed::Reinvite => {
                 endpoint.reinvite(now, dialog, SDP, &[]);
                 self.seen[side].entry(dialog).or_default().offers += 1;
+            }
+            Deed::Identify => {
+                let who = ("P-Asserted-Identity", "<sip:300@10.0.0.1>".to_owned());
+                endpoint.identify(now, dialog, &[who]);
+            }
+            Deed::Ask => {
+                let asked = endpoint.ask(now, dialog, message());
+                self.seen[side].entry(dialog).or_default().asked += usize::from(asked.is_some());
             }
             Deed::Reply { accept: true } => endpoint.accept_reoffer(now, dialog, SDP),
             Deed::Reply { accept: false } => endpoint.refuse_reoffer(now, dialog, 488),
@@ -274,6 +301,14 @@ impl Net {
                 }
             }
         }
+    }
+}
+
+fn message() -> Ask {
+    Ask {
+        method: "MESSAGE".to_owned(),
+        headers: Vec::new(),
+        body: Some(("text/plain".to_owned(), b"hello".to_vec())),
     }
 }
 
@@ -343,6 +378,11 @@ fn all_calls_end_whatever_is_lost() {
             loss > 50 || reoffers > 50,
             "{reoffers} re-INVITEs at {loss} %"
         );
+        let all = || net.seen.iter().flat_map(|s| s.values());
+        let told: usize = all().map(|s| s.told).sum();
+        assert!(loss > 50 || told > 50, "{told} answers at {loss} %");
+        let expired: usize = all().map(|s| s.expired).sum();
+        assert!(loss > 0 || expired == 0, "{expired} expired for nothing");
     }
 }
 
@@ -355,4 +395,31 @@ fn all_calls_end_over_a_stream() {
 fn a_dead_network_leaves_nothing() {
     let net = storm(11, 100, Transport::Udp);
     assert_eq!(net.completed, 0);
+}
+
+/// Whose event it is.
+fn of(event: &SipEvent) -> DialogId {
+    match event {
+        SipEvent::Incoming { dialog, .. }
+        | SipEvent::Cancelled { dialog, .. }
+        | SipEvent::Confirmed { dialog, .. }
+        | SipEvent::Lost { dialog }
+        | SipEvent::Ringing { dialog, .. }
+        | SipEvent::Answered { dialog, .. }
+        | SipEvent::Refused { dialog, .. }
+        | SipEvent::Reoffered { dialog, .. }
+        | SipEvent::Reanswered { dialog, .. }
+        | SipEvent::Inside { dialog, .. }
+        | SipEvent::Expired { dialog }
+        | SipEvent::Pracked { dialog, .. }
+        | SipEvent::Told { dialog, .. }
+        | SipEvent::Info { dialog, .. }
+        | SipEvent::Probed { dialog, .. }
+        | SipEvent::HungUp { dialog, .. }
+        | SipEvent::Ended { dialog } => *dialog,
+        SipEvent::Unproven { .. }
+        | SipEvent::Request { .. }
+        | SipEvent::Response { .. }
+        | SipEvent::Subscription { .. } => panic!("nobody asked"),
+    }
 }
