@@ -78,7 +78,7 @@ impl Dialog {
         let number = response.cseq().map_or(0, |(number, _)| number);
         let to = response.to();
         let tag = to.as_ref().and_then(|to| to.tag());
-        let room = self.has_room_for_prack();
+        let room = self.has_room_for_prack(layer);
         let Phase::Calling(calling) = &mut self.phase else {
             return false;
         };

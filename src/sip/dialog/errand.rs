@@ -81,15 +81,15 @@ impl Dialog {
             ask.method.as_str(),
             "INVITE" | "ACK" | "CANCEL" | "BYE" | "UPDATE" | "PRACK"
         );
-        if !stands || own || self.errands.len() >= MAX_ERRANDS {
+        if !stands || own || self.errands.len() >= MAX_ERRANDS || !has_room(layer) {
             return None;
         }
         self.begin_errand(layer, ask, Whose::Switch { tag })
     }
 
     /// Whether a reliable response may be acknowledged: one that is not comes again.
-    pub(super) fn has_room_for_prack(&self) -> bool {
-        self.errands.len() < 2 * MAX_ERRANDS
+    pub(super) fn has_room_for_prack(&self, layer: &Layer) -> bool {
+        self.errands.len() < 2 * MAX_ERRANDS && has_room(layer)
     }
 
     /// Acknowledges a reliable response of the fork of `tag`. What is answered to that tells nobody anything.
@@ -196,4 +196,9 @@ impl Dialog {
             layer.abandon(errand.transaction);
         }
     }
+}
+
+/// What goes on inside dialogs may take as many transactions again as begin them, and no more.
+fn has_room(layer: &Layer) -> bool {
+    layer.len() / 2 < layer.config.max_transactions
 }

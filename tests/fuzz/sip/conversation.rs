@@ -101,7 +101,7 @@ impl Desk {
     }
 
     /// `a` calls, `b` asks, `c` rings, `d` answers, `e` refuses, `f` hangs up, `g` cancels, `h` offers anew, `i` accepts
-    /// and `j` refuses an offer, `k` responds, `l` loses the flow, `m` calls with a password, `n` stops half-way.
+    /// and `j` refuses an offer, `k` responds, `l` loses the flow, `m` calls with a password, `n` rings without media, `o` tells who we are.
     fn does(&mut self, deed: u8, which: usize) {
         let (now, dialog, sip) = (self.now, self.dialog, &mut self.endpoint);
         match deed {
@@ -119,6 +119,7 @@ impl Desk {
             12 => sip.flow_failed(now, flow(which)),
             13 => self.dialog = sip.invite(now, invite(which, Some(login()))),
             14 => sip.ring(now, dialog, 180, None, &[]),
+            15 => sip.identify(now, dialog, &[("X-Who", "us".to_owned())]),
             _ => {}
         }
         if matches!(deed, 1 | 13) {
@@ -183,7 +184,7 @@ impl Desk {
     fn told(&mut self, event: &SipEvent) {
         match event {
             SipEvent::Request { transaction, .. } => self.transaction = *transaction,
-            SipEvent::Response { .. } => {}
+            SipEvent::Response { .. } | SipEvent::Unproven { .. } => {}
             SipEvent::Subscription {
                 subscription,
                 event,
