@@ -251,6 +251,8 @@ impl Work {
                 }
                 Command::KeepBan(ban) => self.edges.writer.keep_ban(ban),
                 Command::DropBan { id } => self.edges.writer.drop_ban(id),
+                Command::KeepSubscription(one) => self.edges.writer.keep_subscription(*one),
+                Command::DropSubscription { id } => self.edges.writer.drop_subscription(id),
                 Command::Notice(notice) => self.tell(&notice),
             }
         }

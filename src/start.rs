@@ -325,14 +325,16 @@ async fn first_events(
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
         .as_millis();
+    let now_ms = i64::try_from(now_ms).unwrap_or(0);
     let directory = Arc::new(store.snapshot().await?);
-    let restored = Event::Restored(
-        store
-            .registrations(i64::try_from(now_ms).unwrap_or(0))
-            .await?,
-    );
-    let bans = Event::RestoredBans(store.bans().await?);
-    for event in [Event::Directory(Arc::clone(&directory)), bans, restored] {
+    // In this order: who watches is told at once how things are.
+    for event in [
+        Event::Directory(Arc::clone(&directory)),
+        Event::RestoredBans(store.bans().await?),
+        Event::Restored(store.registrations(now_ms).await?),
+        Event::MessageSummaries(store.message_summaries().await?),
+        Event::RestoredSubscriptions(store.subscriptions(now_ms).await?),
+    ] {
         let _kept = events.send(event).await;
     }
     Ok(directory)

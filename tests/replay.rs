@@ -76,6 +76,8 @@ fn office() -> Directory {
         allow_weak_password: false,
         redirects: directory::Redirects::Follow,
         allowed_networks: Vec::new(),
+        push_message_summary: false,
+        watch_list: Vec::new(),
     };
     Directory::new(vec![extension], vec![(trunk, Some(PASSWORD.into()))])
 }

@@ -146,6 +146,8 @@ fn read(
         codecs: fields.codecs("codecs"),
         max_contacts: fields.number("max_contacts", DEFAULT_MAX_CONTACTS),
         allow_weak_password: fields.flag("allow_weak_password"),
+        push_message_summary: fields.flag("push_message_summary"),
+        watch_list: fields.list("watch_list"),
         redirects: directory::Redirects::default(),
         allowed_networks: fields.list("allowed_networks"),
     };
@@ -206,6 +208,8 @@ fn view(e: &Extension) -> Map<String, Value> {
         "max_contacts": e.max_contacts,
         "allow_weak_password": e.allow_weak_password,
         "allowed_networks": e.allowed_networks,
+        "push_message_summary": e.push_message_summary,
+        "watch_list": e.watch_list,
     });
     match value {
         Value::Object(members) => members,

@@ -107,6 +107,18 @@ impl Fields {
         }
     }
 
+    /// A count, 0 when absent.
+    pub(crate) fn count(&mut self, field: &str) -> u32 {
+        let count = match self.members.remove(field) {
+            None => Some(0),
+            Some(value) => value.as_u64().and_then(|n| u32::try_from(n).ok()),
+        };
+        count.filter(|n| *n <= 99_999).unwrap_or_else(|| {
+            self.refuse(Invalid::new(field, "must be a whole number, 0 to 99999"));
+            0
+        })
+    }
+
     /// [`Fields::number`] or null; null when absent.
     pub(crate) fn number_or_null(&mut self, field: &str) -> Option<u16> {
         if self.members.get(field).is_none_or(Value::is_null) {

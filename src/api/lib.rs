@@ -19,6 +19,7 @@ mod fields;
 mod guesses;
 mod health;
 mod live;
+mod message_summary;
 mod numbers;
 mod page;
 mod registrations;

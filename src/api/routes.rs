@@ -3,8 +3,8 @@
 use crate::error::Error;
 use crate::{MAX_BODY_BYTES, Shared};
 use crate::{
-    auth, bans, call_records, calls, dialplan, extensions, health, registrations, site, trunks,
-    websocket,
+    auth, bans, call_records, calls, dialplan, extensions, health, message_summary, registrations,
+    site, trunks, websocket,
 };
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, header};
@@ -44,6 +44,10 @@ fn closed() -> Routes {
                 .put(extensions::replace)
                 .patch(extensions::patch)
                 .delete(extensions::delete),
+        ),
+        (
+            "/extensions/{number}/message-summary",
+            get(message_summary::show).put(message_summary::replace),
         ),
         ("/registrations", get(registrations::list)),
         ("/trunks", get(trunks::list).post(trunks::create)),

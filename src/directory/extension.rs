@@ -49,6 +49,12 @@ pub struct Extension {
     /// The networks it may register and call from, such as `192.0.2.0/24`, at most 50; empty: anywhere.
     #[serde(default)]
     pub allowed_networks: Vec<String>,
+    /// Its phones are told of waiting messages also when they did not subscribe.
+    #[serde(default)]
+    pub push_message_summary: bool,
+    /// The extensions that its phones watch with one subscription, in the order of their lamps.
+    #[serde(default)]
+    pub watch_list: Vec<String>,
 }
 
 impl Extension {
@@ -70,6 +76,7 @@ impl Extension {
             wrong.push(Invalid::new("max_contacts", "must be 1 to 50"));
         }
         wrong.extend(self.check_networks());
+        wrong.extend(check_watch_list(&self.watch_list));
         wrong
     }
 
@@ -109,6 +116,25 @@ pub fn check_password(number: &str, password: &str, allow_weak: bool) -> Option<
     Some(Invalid::new("password", why))
 }
 
+/// The most numbers on a watch list: all of them have to fit into one message.
+pub const MAX_WATCH_LIST: usize = 60;
+
+fn check_watch_list(list: &[String]) -> Option<Invalid> {
+    let is_number =
+        |n: &String| (1..=15).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit());
+    let twice = (list.iter().enumerate()).any(|(i, n)| list.iter().skip(i + 1).any(|m| m == n));
+    let why = if list.len() > MAX_WATCH_LIST {
+        "must name at most 60 extensions"
+    } else if !list.iter().all(is_number) {
+        "must be a list of extension numbers"
+    } else if twice {
+        "names an extension twice"
+    } else {
+        return None;
+    };
+    Some(Invalid::new("watch_list", why))
+}
+
 pub(crate) fn check_codecs(codecs: &[Codec]) -> Option<Invalid> {
     if codecs.is_empty() {
         return Some(Invalid::new(
@@ -141,6 +167,8 @@ mod tests {
             allow_weak_password: false,
             redirects: Redirects::Follow,
             allowed_networks: vec!["192.0.2.0/24".into(), "office".into()],
+            push_message_summary: false,
+            watch_list: vec!["102".into(), "102".into()],
         };
         let fields: Vec<_> = extension.check().into_iter().map(|i| i.field).collect();
         let all = [
@@ -149,6 +177,7 @@ mod tests {
             "codecs",
             "max_contacts",
             "allowed_networks",
+            "watch_list",
         ];
         assert_eq!(fields, all);
     }

@@ -9,6 +9,7 @@ pub mod codec;
 pub mod extension;
 pub mod number;
 pub mod registration;
+pub mod subscription;
 pub mod trunk;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub use codec::Codec;
 pub use extension::{Extension, Ha1, Redirects};
 pub use registration::Registration;
 use serde::{Deserialize, Serialize, Serializer};
+pub use subscription::{MessageSummary, Subscription};
 pub use trunk::{Reliability, Trunk, TrunkAuth, TrunkTransport};
 
 /// One thing wrong with one field. A check returns all of them at once.

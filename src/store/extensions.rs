@@ -32,7 +32,8 @@ impl Store {
     pub async fn create_extension(&self, extension: &Extension) -> Result<()> {
         sqlx::query(
             "INSERT INTO extensions (number, name, ha1_md5, ha1_sha256, codecs, max_contacts, allow_weak_password, \
-             redirects, allowed_networks) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             redirects, allowed_networks, push_message_summary, watch_list) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(&extension.number)
         .bind(&extension.name)
@@ -43,6 +44,8 @@ impl Store {
         .bind(i16::from(extension.allow_weak_password))
         .bind(word(&extension.redirects)?)
         .bind(json(&extension.allowed_networks)?)
+        .bind(i16::from(extension.push_message_summary))
+        .bind(json(&extension.watch_list)?)
         .execute(&self.pool)
         .await
         .map_err(taken("number"))?;
@@ -64,7 +67,8 @@ impl Store {
         .await?;
         let done = sqlx::query(
             "UPDATE extensions SET name = $2, ha1_md5 = $3, ha1_sha256 = $4, codecs = $5, max_contacts = $6, \
-             allow_weak_password = $7, redirects = $8, allowed_networks = $9 WHERE number = $1",
+             allow_weak_password = $7, redirects = $8, allowed_networks = $9, push_message_summary = $10, \
+             watch_list = $11 WHERE number = $1",
         )
         .bind(&extension.number)
         .bind(&extension.name)
@@ -75,6 +79,8 @@ impl Store {
         .bind(i16::from(extension.allow_weak_password))
         .bind(word(&extension.redirects)?)
         .bind(json(&extension.allowed_networks)?)
+        .bind(i16::from(extension.push_message_summary))
+        .bind(json(&extension.watch_list)?)
         .execute(&mut *transaction)
         .await?;
         found(done.rows_affected())?;
@@ -92,6 +98,10 @@ impl Store {
             .await?;
         found(done.rows_affected())?;
         sqlx::query("DELETE FROM registrations WHERE extension = $1")
+            .bind(&number)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("DELETE FROM message_summaries WHERE extension = $1")
             .bind(&number)
             .execute(&mut *transaction)
             .await?;
@@ -138,5 +148,7 @@ fn extension(row: &AnyRow) -> Result<Extension> {
         allow_weak_password: row.flag("allow_weak_password")?,
         redirects: row.word("redirects")?,
         allowed_networks: row.json("allowed_networks")?,
+        push_message_summary: row.flag("push_message_summary")?,
+        watch_list: row.json("watch_list")?,
     })
 }

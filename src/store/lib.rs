@@ -12,6 +12,7 @@ mod disk;
 mod error;
 mod extensions;
 mod ha1;
+mod message_summaries;
 mod migrate;
 mod open;
 mod registrations;
@@ -20,6 +21,7 @@ mod secret;
 mod settings;
 mod snapshot;
 mod spool;
+mod subscriptions;
 mod trunks;
 mod writer;
 

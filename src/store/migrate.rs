@@ -8,6 +8,7 @@ use sqlx::{Any, AnyPool, Row, Transaction};
 const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/0001_office.sql")),
     (2, include_str!("../../migrations/0002_phones.sql")),
+    (3, include_str!("../../migrations/0003_watching.sql")),
     (4, include_str!("../../migrations/0004_bans.sql")),
     (5, include_str!("../../migrations/0005_journeys.sql")),
     (6, include_str!("../../migrations/0006_identity.sql")),

@@ -1,16 +1,33 @@
 //! Registrations: where phones are, kept over restarts. Written by [`crate::Writer`].
 
 use crate::row::{Columns, json, plain};
+use crate::subscriptions;
 use crate::{Result, Store};
-use directory::Registration;
+use directory::{Registration, Subscription};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
-/// What is to be done to one binding.
+/// What is to be done to one binding or subscription.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Change {
     Keep(Box<Registration>),
     Drop { extension: String, binding: String },
+    KeepSubscription(Box<Subscription>),
+    DropSubscription { id: String },
+}
+
+impl Change {
+    /// What it is about: a later change of the same takes the place of an earlier one.
+    pub(crate) fn key(&self) -> (String, String) {
+        // No extension has the name of a table.
+        let subscription = |id: &String| ("subscriptions".to_owned(), id.clone());
+        match self {
+            Change::Keep(r) => (r.extension.clone(), r.binding.clone()),
+            Change::Drop { extension, binding } => (extension.clone(), binding.clone()),
+            Change::KeepSubscription(s) => subscription(&s.id),
+            Change::DropSubscription { id } => subscription(id),
+        }
+    }
 }
 
 impl Store {
@@ -41,6 +58,10 @@ impl Store {
                         .bind(plain(binding).into_owned())
                         .execute(&mut *transaction)
                         .await?;
+                }
+                Change::KeepSubscription(s) => subscriptions::upsert(&mut transaction, s).await?,
+                Change::DropSubscription { id } => {
+                    subscriptions::delete(&mut transaction, id).await?;
                 }
             }
         }

@@ -8,7 +8,7 @@ use crate::bans::Pending;
 use crate::registrations::Change;
 use crate::spool::{Batch, Spool};
 use crate::{Error, Store};
-use directory::{CallRecord, Registration};
+use directory::{CallRecord, Registration, Subscription};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
@@ -140,14 +140,22 @@ impl Writer {
 
     /// Remembers a binding, in place of an earlier state of the same one; returns at once.
     pub fn keep(&self, registration: Registration) {
-        let key = (registration.extension.clone(), registration.binding.clone());
-        self.change(key, Change::Keep(Box::new(registration)));
+        self.change(Change::Keep(Box::new(registration)));
     }
 
     /// Forgets a binding; returns at once.
     pub fn drop_registration(&self, extension: String, binding: String) {
-        let key = (extension.clone(), binding.clone());
-        self.change(key, Change::Drop { extension, binding });
+        self.change(Change::Drop { extension, binding });
+    }
+
+    /// Remembers a subscription, in place of an earlier state of the same one; returns at once.
+    pub fn keep_subscription(&self, subscription: Subscription) {
+        self.change(Change::KeepSubscription(Box::new(subscription)));
+    }
+
+    /// Forgets a subscription; returns at once.
+    pub fn drop_subscription(&self, id: String) {
+        self.change(Change::DropSubscription { id });
     }
 
     /// Writes what is left, at most for `deadline`; the number of records still unsent, safe in the spool.
@@ -178,12 +186,13 @@ impl Writer {
         self.shared.backlog.clone()
     }
 
-    fn change(&self, key: (String, String), change: Change) {
+    fn change(&self, change: Change) {
+        let key = change.key();
         let mut changes = self.shared.changes();
         if changes.len() >= BINDINGS && !changes.contains_key(&key) {
             tracing::warn!(
-                extension = key.0,
-                "registration not stored: too many wait for the database"
+                of = key.0,
+                "registration or subscription not stored: too many wait for the database"
             );
             return;
         }
@@ -339,7 +348,7 @@ impl Shared {
             for change in &changes {
                 match in_time(store.change_registrations(std::slice::from_ref(change))).await {
                     Err(Error::Refused(why)) => {
-                        tracing::warn!(why, ?change, "registration not stored")
+                        tracing::warn!(why, ?change, "registration or subscription not stored")
                     }
                     Err(e) => sent = Err(e),
                     Ok(()) => {}
@@ -371,11 +380,7 @@ impl Shared {
     fn put_back(&self, unsent: Vec<Change>) {
         let mut changes = self.changes();
         for change in unsent {
-            let key = match &change {
-                Change::Keep(r) => (r.extension.clone(), r.binding.clone()),
-                Change::Drop { extension, binding } => (extension.clone(), binding.clone()),
-            };
-            changes.entry(key).or_insert(change);
+            changes.entry(change.key()).or_insert(change);
         }
     }
 

@@ -4,7 +4,7 @@ use crate::event::{CallId, QueryId};
 use crate::notice::Notice;
 use crate::verb::{Entry, Outcome, SessionInfo};
 use bytes::Bytes;
-use directory::{Ban, CallRecord, Registration};
+use directory::{Ban, CallRecord, Registration, Subscription};
 use sip::{Flow, Transport};
 
 /// What the edges shall do.
@@ -42,6 +42,10 @@ pub enum Command {
     KeepBan(Ban),
     /// Forget a ban.
     DropBan { id: String },
+    /// Keep a subscription (replaces the one of the same id).
+    KeepSubscription(Box<Subscription>),
+    /// Forget a subscription.
+    DropSubscription { id: String },
     /// Tell whoever watches.
     Notice(Notice),
 }

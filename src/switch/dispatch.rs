@@ -32,6 +32,7 @@ impl Switch {
                 self.office.directory = directory;
                 registrar::directory_changed(&mut self.office);
                 trunk::directory_changed(&mut self.office);
+                watch::directory_changed(&mut self.office);
             }
             Event::Restored(registrations) => {
                 for kept in &registrations {
@@ -43,6 +44,10 @@ impl Switch {
             Event::RestoredBans(bans) => defence::restore(&mut self.office, bans),
             Event::Ban(ban) => defence::add_by_hand(&mut self.office, ban),
             Event::LiftBan { id } => defence::lift(&mut self.office, &id),
+            Event::RestoredSubscriptions(stored) => {
+                watch::restore(&mut self.office, &self.calls, stored);
+            }
+            Event::MessageSummaries(all) => watch::set_summaries(&mut self.office, all),
             Event::Verb { call, verb } => self.verb(call, verb),
             Event::ScriptEnded { call, end } => self.script_ended(call, end),
             Event::Originate { call, from, to } => self.originate(call, from, to),
@@ -66,6 +71,9 @@ impl Switch {
 
     /// Writes the record of a call that is over.
     fn settle(&mut self, id: CallId) {
+        if let Some(call) = self.calls.get(&id) {
+            watch::touch_call(&mut self.office, call);
+        }
         if self.calls.get(&id).is_some_and(end::is_over)
             && let Some(mut call) = self.calls.remove(&id)
         {
@@ -119,6 +127,7 @@ impl Switch {
                 response,
             } => {
                 let office = &mut self.office;
+                watch::answered(office, transaction, status);
                 if !trunk::response(office, transaction, status, response.as_ref()) {
                     keepalive::response(office, transaction);
                 }
@@ -126,7 +135,7 @@ impl Switch {
             SipEvent::Subscription {
                 subscription,
                 event,
-            } => watch::event(&mut self.office, subscription, &event),
+            } => watch::event(&mut self.office, &self.calls, subscription, &event),
             SipEvent::Ended { dialog } => {
                 self.office.dialogs.remove(&dialog);
             }
@@ -258,10 +267,14 @@ impl Switch {
         let office = &mut self.office;
         let answer = match request.method() {
             Method::Register => registrar::register(office, request, flow),
+            Method::Publish => watch::publish(office, request, &flow),
             // RFC 3261 §11.2: what we are able to do, without asking who wants to know. The endpoint adds Allow.
             Method::Options => admission::Answer {
                 status: 200,
-                headers: vec![("Accept", "application/sdp".to_owned())],
+                headers: vec![
+                    ("Accept", "application/sdp".to_owned()),
+                    ("Allow-Events", watch::ALLOW_EVENTS.to_owned()),
+                ],
             },
             _ => admission::Answer::status(405),
         };
@@ -335,6 +348,7 @@ impl Switch {
             Timer::Trunk(name) => trunk::due(&mut self.office, &name),
             Timer::Registrations => registrar::sweep(&mut self.office),
             Timer::Bans => defence::sweep(&mut self.office),
+            Timer::Publications => watch::sweep(&mut self.office),
             Timer::KeepAlive(phone) => keepalive::due(&mut self.office, phone),
         }
         self.pump();

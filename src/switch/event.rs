@@ -2,7 +2,7 @@
 
 use crate::verb::{ScriptEnd, Verb};
 use bytes::Bytes;
-use directory::{Ban, Directory, Registration};
+use directory::{Ban, Directory, MessageSummary, Registration, Subscription};
 use serde::{Deserialize, Serialize};
 use sip::Flow;
 use std::sync::Arc;
@@ -61,6 +61,10 @@ pub enum Event {
     Ban(Ban),
     /// An administrator lifts a ban.
     LiftBan { id: String },
+    /// The subscriptions that were stored when the program started.
+    RestoredSubscriptions(Vec<Subscription>),
+    /// So many messages wait for these extensions, as was stored.
+    MessageSummaries(Vec<(String, MessageSummary)>),
     /// A script asks for a verb.
     Verb { call: CallId, verb: Verb },
     /// A script ended.

@@ -75,6 +75,8 @@ pub struct Sizes {
     pub timers: usize,
     /// RTP ports in use.
     pub ports: usize,
+    /// Subscriptions of phones; each has an armed timer.
+    pub subscriptions: usize,
 }
 
 impl Switch {
@@ -140,13 +142,17 @@ impl Switch {
             transactions,
             timers: self.office.sip.timers() + self.office.timers.of_calls(),
             ports: self.office.ports.in_use(),
+            subscriptions: self.office.sip.subscriptions(),
         }
     }
 
     /// Runs `work`; a panic ends the call it was about, and that call alone.
     fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
         (self.current, self.arriving) = (None, None);
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
+            work(self);
+            self.tell_watchers();
+        })) {
             self.recover(&*panic);
         }
         self.tell_stopped();
@@ -175,6 +181,7 @@ impl Switch {
     fn tear_down(&mut self, id: CallId) {
         if let Some(call) = self.calls.get_mut(&id) {
             call::end::tear_down(&mut self.office, call);
+            watch::touch_call(&mut self.office, call);
         }
     }
 
@@ -184,6 +191,7 @@ impl Switch {
             return;
         };
         let office = &mut self.office;
+        watch::touch_call(office, &call);
         for dialog in call.legs.iter().filter_map(|leg| leg.dialog) {
             let _broken = catch_unwind(AssertUnwindSafe(|| {
                 office.sip.bye(office.now, dialog, None);

@@ -10,6 +10,7 @@ use crate::ports::Ports;
 use crate::registrar::Registrar;
 use crate::timers::{Timer, TimerKey, Timers};
 use crate::trunk::Trunks;
+use crate::watch::{self, Watch};
 use bytes::Bytes;
 use directory::Directory;
 use media::{PlayId, StreamId};
@@ -38,6 +39,7 @@ pub(crate) struct Office {
     pub(crate) registrar: Registrar,
     pub(crate) keepalive: KeepAlive,
     pub(crate) trunks: Trunks,
+    pub(crate) watch: Watch,
     pub(crate) ports: Ports,
     pub(crate) timers: Timers,
     /// Which leg of which call a dialog belongs to.
@@ -87,6 +89,7 @@ impl Office {
             registrar: Registrar::default(),
             keepalive: KeepAlive::default(),
             trunks: Trunks::default(),
+            watch: Watch::default(),
             ports: Ports::new(config.rtp_port_min, config.rtp_port_max),
             timers: Timers::default(),
             dialogs: HashMap::new(),
@@ -124,6 +127,7 @@ impl Office {
     }
 
     pub(crate) fn tell(&mut self, notice: Notice) {
+        watch::heard(self, &notice);
         self.out.push_back(Command::Notice(notice));
     }
 

@@ -18,6 +18,8 @@ pub(crate) enum Timer {
     Registrations,
     /// A ban is over.
     Bans,
+    /// The earliest publication expires.
+    Publications,
     /// A phone behind NAT is asked something.
     KeepAlive(Phone),
 }

@@ -77,6 +77,12 @@ impl Endpoint {
         Some(id)
     }
 
+    /// The Contact of a subscriber, a URI, and where it was heard last.
+    pub fn subscriber(&self, id: SubscriptionId) -> Option<(&str, Flow)> {
+        let subscription = self.subscriptions.get(id)?;
+        Some((&subscription.target, subscription.flow))
+    }
+
     /// How many subscriptions there are.
     pub fn subscriptions(&self) -> usize {
         self.subscriptions.len()

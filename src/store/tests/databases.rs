@@ -4,8 +4,8 @@ mod encrypted;
 mod postgres;
 
 use directory::{
-    Ban, CallRecord, Codec, Direction, Ending, Extension, How, LegRecord, Redirects, Registration,
-    Reliability, Segment, Trunk, TrunkAuth, TrunkTransport,
+    Ban, CallRecord, Codec, Direction, Ending, Extension, How, LegRecord, MessageSummary,
+    Redirects, Registration, Reliability, Segment, Subscription, Trunk, TrunkAuth, TrunkTransport,
 };
 use postgres::Postgres;
 use sqlx::{AnyPool, AssertSqlSafe, Row};
@@ -111,6 +111,8 @@ async fn suite(new: impl AsyncFn(&str) -> Place) {
     records_outlive_a_kill(new("kill").await).await;
     strange_records(new("strange").await).await;
     registrations_outlive_a_restart(new("registrations").await).await;
+    subscriptions_outlive_a_restart(new("subscriptions").await).await;
+    message_summaries(new("summaries").await).await;
     a_new_password_ends_the_registrations(new("password").await).await;
     registrations_come_in_order_of_age(new("age").await).await;
     bans_outlive_a_restart(new("bans").await).await;
@@ -185,6 +187,8 @@ fn extension(number: &str) -> Extension {
         max_contacts: 3,
         allow_weak_password: true,
         redirects: Redirects::Refuse,
+        push_message_summary: true,
+        watch_list: vec!["102".into()],
         allowed_networks: vec!["192.0.2.0/24".into(), "2001:db8::/32".into()],
     }
 }
@@ -222,6 +226,8 @@ async fn extensions(place: Place) {
         max_contacts: 1,
         allow_weak_password: false,
         redirects: Redirects::Follow,
+        push_message_summary: false,
+        watch_list: Vec::new(),
         allowed_networks: Vec::new(),
         ..extension("103")
     };
@@ -588,6 +594,75 @@ async fn registrations_outlive_a_restart(place: Place) {
     };
     assert_eq!(store.registrations(1_000).await, Ok(vec![expected]));
     assert_eq!(store.registrations(3_000).await, Ok(vec![]));
+}
+
+fn subscription(id: &str, expires_at_ms: i64) -> Subscription {
+    Subscription {
+        id: id.into(),
+        subscriber: "103".into(),
+        watched: "102".into(),
+        is_list: false,
+        host: "pbx.example".into(),
+        event: "dialog;id=7".into(),
+        call_id: "a\0b".into(),
+        notifier: "<sip:102@pbx.example>;tag=1".into(),
+        remote: "\"\u{e4}'\" <sip:103@pbx.example>;tag=2".into(),
+        target: "sip:103@192.0.2.3:5060".into(),
+        routes: vec!["<sip:edge.example;lr>".into()],
+        contact_user: "102".into(),
+        cseq: 128,
+        remote_cseq: 4,
+        source: "192.0.2.3:5060".into(),
+        local: "192.0.2.1:5060".into(),
+        transport: "udp".into(),
+        expires_at_ms,
+    }
+}
+
+async fn subscriptions_outlive_a_restart(place: Place) {
+    let store = place.open().await;
+    let writer = Writer::start(store.clone(), place.spool());
+    for (id, expires) in [("a", 500), ("b", 2_000), ("c", 2_000)] {
+        writer.keep_subscription(subscription(id, expires));
+    }
+    writer.keep_subscription(subscription("b", 3_000));
+    writer.drop_subscription("c".into());
+    writer.finish(SOON).await;
+    drop(store);
+    let store = place.open().await;
+    let expected = subscription("b", 3_000);
+    assert_eq!(store.subscriptions(1_000).await, Ok(vec![expected]));
+    let writer = Writer::start(store.clone(), place.spool());
+    writer.drop_subscription("b".into());
+    writer.finish(SOON).await;
+    assert_eq!(store.subscriptions(1_000).await, Ok(vec![]));
+}
+
+async fn message_summaries(place: Place) {
+    let store = place.open().await;
+    let counts = MessageSummary {
+        new: 2,
+        old: 8,
+        urgent_new: 1,
+        urgent_old: 0,
+    };
+    let none = MessageSummary::default();
+    assert_eq!(store.message_summary("101").await, Ok(none));
+    store
+        .create_extension(&extension("101"))
+        .await
+        .expect("made");
+    store.set_message_summary("101", &none).await.expect("set");
+    store
+        .set_message_summary("101", &counts)
+        .await
+        .expect("set");
+    let store = place.open().await;
+    assert_eq!(store.message_summary("101").await, Ok(counts));
+    let all = store.message_summaries().await;
+    assert_eq!(all, Ok(vec![("101".to_owned(), counts)]));
+    store.delete_extension("101").await.expect("deleted");
+    assert_eq!(store.message_summaries().await, Ok(vec![]));
 }
 
 /// Who registered with the old password is not let in again by a restart; any other change leaves phones alone.

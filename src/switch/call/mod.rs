@@ -24,6 +24,7 @@ use crate::notice::{CallState, LiveCall, Notice};
 use crate::office::Office;
 use crate::timers::{Timer, TimerKey};
 use crate::verb::{Outcome, SessionInfo};
+use crate::watch;
 use directory::Direction;
 pub(crate) use leg::{Leg, LegState, Party};
 use media::StreamId;
@@ -175,6 +176,7 @@ impl Call {
 
     /// Tells the watchers how the call stands.
     pub(crate) fn announce(&self, office: &mut Office) {
+        watch::touch_call(office, self);
         let state = if self.is_up() {
             CallState::Up
         } else {

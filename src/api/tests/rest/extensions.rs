@@ -28,6 +28,7 @@ async fn an_extension_comes_to_life_and_goes(mut office: Office) {
     let shown = json!({
         "number": "101", "name": "", "codecs": ["opus", "G722", "PCMA", "PCMU"],
         "max_contacts": 5, "allow_weak_password": false, "allowed_networks": [],
+        "push_message_summary": false, "watch_list": [],
     });
     assert_eq!(answer.body, shown);
     let directory = office.told().expect("told before the answer");
@@ -76,6 +77,14 @@ fn wrong_values() -> Vec<(&'static str, Value)> {
         ("max_contacts", json!("5")),
         ("max_contacts", json!(1_000_000)),
         ("allow_weak_password", json!(1)),
+        ("push_message_summary", json!(1)),
+        ("watch_list", json!("101")),
+        ("watch_list", json!(["101", "101"])),
+        ("watch_list", json!(["anna"])),
+        (
+            "watch_list",
+            json!((0..61).map(|n| n.to_string()).collect::<Vec<_>>()),
+        ),
         ("allowed_networks", json!("192.0.2.0/24")),
         ("allowed_networks", json!([1])),
         ("allowed_networks", json!(["192.0.2.0/33"])),
@@ -167,7 +176,7 @@ async fn put_creates_and_replaces(mut office: Office) {
 
 async fn patch_merges(mut office: Office) {
     let full = json!({"number": "101", "name": "Ann", "password": PASSWORD, "codecs": ["PCMU"], "max_contacts": 2,
-        "allowed_networks": ["192.0.2.0/24"]});
+        "allowed_networks": ["192.0.2.0/24"], "push_message_summary": true, "watch_list": ["103", "102"]});
     office.post("/extensions", full).await.is(201);
     let patched = office
         .patch("/extensions/101", json!({"name": "Bob"}))
@@ -175,7 +184,7 @@ async fn patch_merges(mut office: Office) {
         .is(200);
     let expected = json!({
         "number": "101", "name": "Bob", "codecs": ["PCMU"], "max_contacts": 2, "allow_weak_password": false,
-        "allowed_networks": ["192.0.2.0/24"],
+        "allowed_networks": ["192.0.2.0/24"], "push_message_summary": true, "watch_list": ["103", "102"],
     });
     assert_eq!(patched.body, expected);
     let nulled = office

@@ -30,6 +30,7 @@ mod bans;
 mod dialplan;
 mod extensions;
 mod live;
+mod message_summary;
 mod office;
 #[path = "../../../store/tests/postgres.rs"]
 #[expect(dead_code, reason = "this suite never stops its server by hand")]
@@ -51,6 +52,7 @@ async fn every_story_on_postgresql() {
     access::on_postgres(&url).await;
     extensions::on_postgres(&url).await;
     live::on_postgres(&url).await;
+    message_summary::on_postgres(&url).await;
     records::on_postgres(&url).await;
     trunks::on_postgres(&url).await;
     weather::on_postgres(&url).await;

@@ -18,4 +18,7 @@ mod originate;
 mod panic;
 mod storm;
 mod trunks;
+mod watch;
+mod watch_messages;
+mod watch_presence;
 mod world;

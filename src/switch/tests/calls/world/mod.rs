@@ -6,11 +6,14 @@
     reason = "virtual time begins at some time"
 )]
 
+pub(crate) mod kept;
 pub(crate) mod phone;
 mod phone_letters;
+pub(crate) mod phone_watch;
 
 use bytes::Bytes;
 use directory::{CallRecord, Codec, Directory, Extension, Ha1};
+use kept::Kept;
 use phone::{Phone, header};
 use sip::digest::{Algorithm, ha1};
 use sip::{Flow, Transport};
@@ -44,6 +47,7 @@ pub(crate) const EMPTY: Sizes = Sizes {
     transactions: 0,
     timers: 0,
     ports: 0,
+    subscriptions: 0,
 };
 
 pub(crate) struct World {
@@ -54,6 +58,7 @@ pub(crate) struct World {
     /// (when, to the PBX?, phone, text).
     wire: Vec<(Instant, bool, SocketAddr, String)>,
     pub(crate) records: Vec<CallRecord>,
+    pub(crate) kept: Kept,
     random: u64,
     /// Per cent of datagrams lost, doubled and delayed.
     pub(crate) trouble: u64,
@@ -108,12 +113,13 @@ impl World {
         let mut config = settings(start, seed);
         change(&mut config);
         let mut world = World {
-            switch: Switch::new(config),
+            switch: Switch::new(config.clone()),
             now: start,
             start,
             phones: BTreeMap::new(),
             wire: Vec::new(),
             records: Vec::new(),
+            kept: Kept::new(config.clone()),
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             trouble: 0,
             log: Vec::new(),
@@ -220,6 +226,7 @@ impl World {
     }
 
     pub(crate) fn give(&mut self, event: Event) {
+        self.kept.hears(&event);
         self.switch.handle(self.now, event);
         self.carry_out();
     }
@@ -297,7 +304,7 @@ impl World {
             Command::DropBan { id } => {
                 self.bans.remove(&id);
             }
-            _ => {}
+            other => self.kept.takes(other),
         }
     }
 
@@ -470,6 +477,8 @@ pub(crate) fn extension(number: &str) -> Extension {
         allow_weak_password: false,
         redirects: directory::Redirects::Follow,
         allowed_networks: Vec::new(),
+        push_message_summary: false,
+        watch_list: Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! A phone that writes its SIP text itself, so that our own bugs are not mirrored.
 
+use super::phone_watch::Watching;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ pub(crate) enum Manner {
 }
 
 #[derive(Debug)]
-struct Repeat {
+pub(super) struct Repeat {
     bytes: String,
     at: Instant,
     pause: Duration,
@@ -57,13 +58,15 @@ pub(crate) struct Phone {
     pub(crate) max_forwards: u8,
     /// The connection lines of the SDP it was sent.
     pub(crate) connections: Vec<String>,
-    repeats: BTreeMap<String, Repeat>,
+    pub(super) repeats: BTreeMap<String, Repeat>,
     answers: BTreeMap<String, String>,
     count: u32,
     cseq: u32,
     dialog: Dialog,
     pub(crate) invite: String,
     secret: Option<(String, String)>,
+    /// Its subscriptions and publications.
+    pub(crate) watching: Vec<Watching>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -85,7 +88,7 @@ pub(crate) fn header(text: &str, name: &str) -> String {
         .unwrap_or_default()
 }
 
-fn parameter(text: &str, name: &str) -> String {
+pub(crate) fn parameter(text: &str, name: &str) -> String {
     let tail = text.split(&format!("{name}=")).nth(1).unwrap_or_default();
     let tail = tail.strip_prefix('"').unwrap_or(tail);
     tail.split(['"', ';', ',', '>'])
@@ -94,7 +97,7 @@ fn parameter(text: &str, name: &str) -> String {
         .to_owned()
 }
 
-fn status(text: &str) -> Option<u16> {
+pub(super) fn status(text: &str) -> Option<u16> {
     text.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()
 }
 
@@ -124,6 +127,7 @@ impl Phone {
             dialog: Dialog::default(),
             invite: String::new(),
             secret: None,
+            watching: Vec::new(),
         }
     }
 
@@ -142,12 +146,12 @@ impl Phone {
         self.sdp()
     }
 
-    fn next(&mut self) -> String {
+    pub(super) fn next(&mut self) -> String {
         self.count += 1;
         format!("z9hG4bK{}x{}", self.number, self.count)
     }
 
-    fn send(&mut self, now: Instant, key: &str, bytes: String) {
+    pub(super) fn send(&mut self, now: Instant, key: &str, bytes: String) {
         let pause = Duration::from_millis(500);
         let repeat = Repeat {
             bytes: bytes.clone(),
@@ -254,6 +258,9 @@ impl Phone {
         self.letters.push(text.to_owned());
         let connections = text.lines().filter(|l| l.starts_with("c="));
         self.connections.extend(connections.map(str::to_owned));
+        if self.watcher_hears(now, text) {
+            return;
+        }
         match status(text) {
             Some(code) => self.response(now, code, text),
             None => self.asked(now, text),
@@ -350,7 +357,7 @@ impl Phone {
         self.send(now, &branch, text);
     }
 
-    fn answer_text(&self, code: u16, request: &str, body: &str) -> String {
+    pub(super) fn answer_text(&self, code: u16, request: &str, body: &str) -> String {
         let vias: String = request
             .lines()
             .filter(|l| l.starts_with("Via:"))

@@ -1,0 +1,108 @@
+//! What a call is to one of its parties: the view that a lamp shows.
+
+use crate::call::{Activity, Call, Leg, LegState};
+use crate::event::CallId;
+use crate::office::Office;
+use media::{Direction, StreamId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How far a party is in its call (RFC 4235 §3.7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    Trying,
+    Early,
+    Confirmed,
+}
+
+/// One party's side of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LegView {
+    /// Names it for its life, whatever call it is in.
+    pub(super) stream: StreamId,
+    pub(super) progress: Progress,
+    /// The party called; else it was called.
+    pub(super) initiator: bool,
+    /// The SIP names of the dialog between the party's phone and us.
+    pub(super) call_id: String,
+    pub(super) our_tag: String,
+    pub(super) phone_tag: Option<String>,
+    /// With whom: a number, at times a name.
+    pub(super) other: String,
+    pub(super) other_name: String,
+    /// The party put the other on hold.
+    pub(super) holds: bool,
+}
+
+/// What extension `number` does in `among`, by stream.
+pub(super) fn of(
+    office: &Office,
+    calls: &BTreeMap<CallId, Call>,
+    among: &BTreeSet<CallId>,
+    number: &str,
+) -> Vec<LegView> {
+    let live = among.iter().filter_map(|id| calls.get(id));
+    let mut views: Vec<LegView> = live
+        .flat_map(|call| {
+            let of_number = |(_, leg): &(usize, &Leg)| is_of(leg, number);
+            let legs = call.legs.iter().enumerate().filter(of_number);
+            legs.filter_map(|(index, leg)| call.view(office, index, leg))
+        })
+        .collect();
+    views.sort_by_key(|view| view.stream);
+    views
+}
+
+/// Whether a leg's party is that extension.
+pub(super) fn is_of(leg: &Leg, number: &str) -> bool {
+    leg.party.trunk.is_none() && leg.party.number == number
+}
+
+impl Call {
+    /// How leg `index` stands, unless it is over or its phone has not been asked yet.
+    fn view(&self, office: &Office, index: usize, leg: &Leg) -> Option<LegView> {
+        let rings = matches!(&self.activity, Activity::Dial(dial) if dial.ringing);
+        let names = office.sip.names(leg.dialog?)?;
+        let progress = match leg.state {
+            LegState::Up => Progress::Confirmed,
+            LegState::Early => Progress::Early,
+            // A phone that rings has said so: there is a tag of it.
+            LegState::Ringing if rings || !leg.incoming && names.remote_tag.is_some() => {
+                Progress::Early
+            }
+            LegState::Ringing => Progress::Trying,
+            LegState::Resolving | LegState::Ended => return None,
+        };
+        let (other, other_name) = self.other(office, index);
+        let direction = leg.negotiated.as_ref().map(|n| n.direction);
+        Some(LegView {
+            stream: leg.stream,
+            progress,
+            initiator: leg.incoming,
+            call_id: names.call_id,
+            our_tag: names.local_tag,
+            phone_tag: names.remote_tag,
+            other,
+            other_name,
+            // RFC 4235 §4.2: rendering is off. Ours is the mirror of what the phone said.
+            holds: matches!(direction, Some(Direction::RecvOnly | Direction::Inactive)),
+        })
+    }
+
+    /// With whom leg `index` talks, or would.
+    fn other(&self, office: &Office, index: usize) -> (String, String) {
+        if index != self.subject {
+            let subject = self.legs.get(self.subject);
+            let number = subject.map(|leg| leg.party.number.clone());
+            let number = number.unwrap_or_else(|| self.session.from.clone());
+            return (number, self.from_name.clone());
+        }
+        let number = match &self.activity {
+            Activity::Talk(talk) => self.legs.get(talk.leg).map(|leg| leg.party.number.clone()),
+            _ => None,
+        };
+        let number = number.unwrap_or_else(|| self.to.clone());
+        let known = office.directory.extensions.get(&number);
+        let name = known.map(|e| e.name.clone()).unwrap_or_default();
+        (number, name)
+    }
+}
