@@ -158,7 +158,10 @@ async fn serve_async(config: Config) -> Result<(), StartError> {
 }
 
 fn log(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::new(format!("{},sqlx=warn", config.log.level));
+    let filter = tracing_subscriber::EnvFilter::new(format!(
+        "{},sqlx=warn,tungstenite=warn,tokio_tungstenite=warn,hyper=info",
+        config.log.level
+    ));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

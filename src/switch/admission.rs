@@ -141,13 +141,20 @@ pub(crate) fn challenge_stranger(office: &mut Office, calls: usize, request: &Me
     challenge(office, request, false)
 }
 
-/// User agents that give up when any of several challenges has an algorithm they do not know (libre up to 2).
+/// User agents that give up when any of several challenges has an algorithm they do not know: libre up to 2, and JsSIP,
+/// which is most phones in web pages; what comes over WebSocket is taken for one.
 fn only_md5(request: &Message) -> bool {
     let agent = request
         .header(HeaderId::UserAgent)
         .unwrap_or_default()
         .to_ascii_lowercase();
+    let browser = || {
+        request
+            .via()
+            .is_some_and(|via| via.transport.starts_with("WS"))
+    };
     agent.starts_with("baresip v0.")
+        || browser()
         || agent.starts_with("baresip v1.")
         || agent.starts_with("baresip v2.")
 }
@@ -362,7 +369,26 @@ fn from_trunk(office: &mut Office, trunk: &str, request: &Message) -> Result<Cal
 
 #[cfg(test)]
 mod tests {
-    use super::is_about;
+    use super::{is_about, only_md5};
+    use sip::Message;
+
+    #[test]
+    fn who_gives_up_at_a_second_algorithm_is_shown_one() {
+        for (transport, agent, only) in [
+            ("WSS", "JsSIP 3.13.8", true),
+            ("WS", "a page", true),
+            ("UDP", "baresip v1.0.0 (x86_64/Linux)", true),
+            ("UDP", "baresip v3.1.0 (x86_64/Linux)", false),
+            ("TLS", "a desk phone", false),
+        ] {
+            let text = format!(
+                "REGISTER sip:pbx SIP/2.0\r\nVia: SIP/2.0/{transport} a.invalid;branch=z9hG4bK1\r\n\
+                 User-Agent: {agent}\r\nContent-Length: 0\r\n\r\n"
+            );
+            let request = Message::parse(text.into()).expect("a request");
+            assert_eq!(only_md5(&request), only, "{transport} {agent}");
+        }
+    }
 
     #[test]
     fn a_digest_is_about_the_user_and_host_it_names() {
