@@ -14,7 +14,7 @@ use crate::trunk;
 use crate::verb::{DialOptions, Dialed, Outcome, TargetSpec};
 use directory::Reliability;
 use media::Tone;
-use sip::{Flow, Invite, Message, Reliable, SessionTimer};
+use sip::{DialogId, Flow, Invite, Message, Reliable, SessionTimer};
 use std::time::{Duration, Instant};
 
 #[derive(Debug)]
@@ -190,6 +190,11 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
         max_forwards: call.hops,
     };
     let dialog = office.sip.invite(office.now, invite);
+    keep(office, call, index, dialog);
+}
+
+/// The INVITE is on its way.
+fn keep(office: &mut Office, call: &mut Call, index: usize, dialog: DialogId) {
     office.dialogs.insert(dialog, (call.id, index));
     if let Some(leg) = call.legs.get_mut(index) {
         leg.dialog = Some(dialog);
