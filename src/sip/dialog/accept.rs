@@ -301,12 +301,14 @@ impl Dialog {
         let headers = say.headers;
         let wanted = self.take_wanted();
         let (request, _) = layer.request(invite)?;
-        // The request shares its bytes; the copy lets the timer start while it is looked at.
-        let request = request.clone();
-        let builder = self.session_response(layer, &request, say.status, say.sdp);
-        let mut builder = echo_routes(builder, &request);
+        let builder = self.session_response(layer, request, say.status, say.sdp);
+        let mut builder = echo_routes(builder, request);
         if say.status == 200 {
-            builder = self.give_terms(layer, builder, &request);
+            let terms = self.terms_for(request);
+            if let Some(terms) = terms {
+                builder = terms.write(builder);
+            }
+            self.set_clock(layer, terms);
         }
         if let Some(rseq) = say.rseq {
             builder = builder

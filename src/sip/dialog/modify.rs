@@ -73,11 +73,15 @@ impl Dialog {
     }
 
     /// RFC 4028 §4: the timer runs from the first 2xx to the INVITE, and PRACK does not refresh it.
-    fn give_terms_up(&mut self, layer: &mut Layer, builder: Builder, request: &Message) -> Builder {
-        if self.is_up() && !matches!(request.method(), Method::Prack) {
-            self.give_terms(layer, builder, request)
-        } else {
-            builder
+    fn give_terms(&mut self, layer: &mut Layer, builder: Builder, request: &Message) -> Builder {
+        if !self.is_up() || matches!(request.method(), Method::Prack) {
+            return builder;
+        }
+        let terms = self.terms_for(request);
+        self.set_clock(layer, terms);
+        match terms {
+            Some(terms) => terms.write(builder),
+            None => builder,
         }
     }
 
@@ -85,7 +89,7 @@ impl Dialog {
         self.refresh(request);
         let transaction = layer.open(request, self.flow, Owner::Nobody);
         let builder = self.session_response(layer, request, 200, &[]);
-        let builder = self.give_terms_up(layer, builder, request);
+        let builder = self.give_terms(layer, builder, request);
         if let Ok(bytes) = builder.build() {
             layer.reply(transaction, 200, bytes);
         }
@@ -102,7 +106,7 @@ impl Dialog {
         self.refresh(&request);
         let number = request.cseq().map_or(0, |(number, _)| number);
         let builder = self.session_response(layer, &request, 200, sdp);
-        let builder = self.give_terms_up(layer, builder, &request);
+        let builder = self.give_terms(layer, builder, &request);
         let Ok(bytes) = builder.build() else {
             return self.reply_plain(layer, transaction, 500);
         };

@@ -51,6 +51,26 @@ pub(super) struct Clock {
     timer: TimerId,
 }
 
+/// What both sides keep to.
+#[derive(Clone, Copy)]
+pub(super) struct Agreed {
+    interval: u32,
+    refresher: Refresher,
+}
+
+impl Agreed {
+    /// Into our 2xx. RFC 4028 §9: who refreshes has to understand it.
+    pub(super) fn write(self, builder: Builder) -> Builder {
+        let interval = self.interval;
+        match self.refresher {
+            Refresher::They => builder
+                .header("Require", "timer")
+                .header("Session-Expires", format!("{interval};refresher=uac")),
+            Refresher::We => builder.header("Session-Expires", format!("{interval};refresher=uas")),
+        }
+    }
+}
+
 /// The header's value: seconds, and who refreshes if it says so.
 struct SessionExpires {
     seconds: u32,
@@ -116,38 +136,25 @@ impl Dialog {
 
     /// The peer's 2xx to a request of ours. RFC 4028 §7.2: without Session-Expires the session does not expire.
     pub(super) fn take_terms(&mut self, layer: &mut Layer, response: &Message) {
-        let terms = SessionExpires::of(response).map(|said| match said.uac {
-            Some(false) => (said.seconds, Refresher::They),
-            Some(true) | None => (said.seconds, Refresher::We),
+        let terms = SessionExpires::of(response).map(|said| Agreed {
+            interval: said.seconds,
+            refresher: match said.uac {
+                Some(false) => Refresher::They,
+                Some(true) | None => Refresher::We,
+            },
         });
         self.set_clock(layer, terms);
     }
 
-    /// Writes into our 2xx to a request of the peer what its timer is, and starts it. RFC 4028 §9.
-    pub(super) fn give_terms(
-        &mut self,
-        layer: &mut Layer,
-        builder: Builder,
-        request: &Message,
-    ) -> Builder {
-        let supported = has_timer(request, HeaderId::Supported);
-        let required = has_timer(request, HeaderId::Require);
-        let terms = self.agreed(request, supported || required);
-        self.set_clock(layer, terms);
-        match terms {
-            None => builder,
-            // RFC 4028 §9: who refreshes has to understand it.
-            Some((interval, Refresher::They)) => builder
-                .header("Require", "timer")
-                .header("Session-Expires", format!("{interval};refresher=uac")),
-            Some((interval, Refresher::We)) => {
-                builder.header("Session-Expires", format!("{interval};refresher=uas"))
-            }
-        }
+    /// What our 2xx to a request of the peer shall say of the timer. RFC 4028 §9.
+    pub(super) fn terms_for(&self, request: &Message) -> Option<Agreed> {
+        let knows =
+            has_timer(request, HeaderId::Supported) || has_timer(request, HeaderId::Require);
+        self.agreed(request, knows)
     }
 
     /// RFC 4028 §9 table 2: seconds, and who refreshes.
-    fn agreed(&self, request: &Message, supported: bool) -> Option<(u32, Refresher)> {
+    fn agreed(&self, request: &Message, supported: bool) -> Option<Agreed> {
         let asked = SessionExpires::of(request);
         let floor = min_se(request).unwrap_or(LEAST).min(MOST);
         let ours = self.terms.expires;
@@ -155,7 +162,10 @@ impl Dialog {
             // A peer that knows no timers is left in peace; one that does gets ours.
             let current = self.clock.as_ref();
             let refresher = current.map_or(Refresher::We, |clock| clock.refresher);
-            return (supported && ours > 0).then(|| (ours.max(floor), refresher));
+            return (supported && ours > 0).then(|| Agreed {
+                interval: ours.max(floor),
+                refresher,
+            });
         };
         let refresher = match asked.uac {
             // Somebody between us wants the timer: the UAC could not keep it.
@@ -172,7 +182,10 @@ impl Dialog {
             0 => asked.seconds,
             ours => asked.seconds.min(ours.max(floor)),
         };
-        Some((lowered, refresher))
+        Some(Agreed {
+            interval: lowered,
+            refresher,
+        })
     }
 
     /// RFC 4028 §7.4: somebody refused our refresh as too often.
@@ -190,9 +203,14 @@ impl Dialog {
         raised
     }
 
-    fn set_clock(&mut self, layer: &mut Layer, terms: Option<(u32, Refresher)>) {
+    /// Starts the timer anew, or none.
+    pub(super) fn set_clock(&mut self, layer: &mut Layer, terms: Option<Agreed>) {
         self.stop_clock(layer);
-        let Some((interval, refresher)) = terms else {
+        let Some(Agreed {
+            interval,
+            refresher,
+        }) = terms
+        else {
             return;
         };
         let interval = interval.clamp(BRISK, MOST);
