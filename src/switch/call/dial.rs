@@ -146,12 +146,7 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
     };
     leg.flow = Some(flow);
     leg.state = LegState::Ringing;
-    if let Some(codec) = prefer
-        && let Some(at) = leg.codecs.iter().position(|c| *c == codec)
-    {
-        let codec = leg.codecs.remove(at);
-        leg.codecs.insert(0, codec);
-    }
+    put_first(leg, prefer);
     let local = match leg.local(office) {
         Ok(local) => local,
         Err(trouble) => {
@@ -202,6 +197,16 @@ fn keep(office: &mut Office, call: &mut Call, index: usize, dialog: DialogId) {
             let sip = &mut office.sip;
             sip.expect_within(office.now, dialog, trunk::FAILOVER);
         }
+    }
+}
+
+/// The caller's codec is offered first, so that nothing need be transcoded.
+fn put_first(leg: &mut Leg, codec: Option<media::Codec>) {
+    if let Some(codec) = codec
+        && let Some(at) = leg.codecs.iter().position(|c| *c == codec)
+    {
+        let codec = leg.codecs.remove(at);
+        leg.codecs.insert(0, codec);
     }
 }
 

@@ -5,6 +5,7 @@ mod basic;
 mod causes;
 mod defence;
 mod directory;
+mod early;
 mod emergency;
 mod forwarding;
 mod identity;

@@ -9,6 +9,7 @@
 pub(crate) mod kept;
 pub(crate) mod phone;
 mod phone_letters;
+pub(crate) mod phone_prack;
 pub(crate) mod phone_watch;
 
 use bytes::Bytes;
@@ -78,7 +79,7 @@ pub(crate) struct World {
     ring: Duration,
     /// What the script does first, when it is not to ring what was dialled.
     pub(crate) first: Option<Verb>,
-    /// Whom the script dials after what failed, one after the other.
+    /// Whom the script dials after what failed and after what it did first, one after the other.
     pub(crate) then: Vec<TargetSpec>,
     /// What scripts were started with.
     pub(crate) sessions: Vec<SessionInfo>,
@@ -276,7 +277,6 @@ impl World {
                     ..
                 }) => self.tones.push(tone),
                 Command::Record(record) => self.records.push(*record),
-                Command::Notice(notice) => self.log.push(format!("{notice:?}")),
                 Command::Resolve { query, host, .. } => {
                     let ip = host.parse().ok().or(self.names.get(&host).copied());
                     let others = self.others.get(&host).into_iter().flatten().copied();
@@ -295,9 +295,10 @@ impl World {
         }
     }
 
-    /// What a database would keep; the rest is nothing to anybody here.
+    /// What a log and a database would keep; the rest is nothing to anybody here.
     fn keeps(&mut self, command: Command) {
         match command {
+            Command::Notice(notice) => self.log.push(format!("{notice:?}")),
             Command::KeepBan(ban) => {
                 self.bans.insert(ban.id.clone(), ban);
             }
@@ -331,8 +332,11 @@ impl World {
 
     /// What the script does next.
     fn goes_on(&mut self, call: switch::CallId, outcome: Outcome) -> Event {
-        let failed = matches!(&outcome, Outcome::Dialed(dialed) if dialed.sip_code != 200);
-        if !failed || self.then.is_empty() {
+        let goes_on = match &outcome {
+            Outcome::Dialed(dialed) => dialed.sip_code != 200,
+            other => *other == Outcome::Done,
+        };
+        if !goes_on || self.then.is_empty() {
             return script(call, outcome);
         }
         let verb = Verb::Dial {

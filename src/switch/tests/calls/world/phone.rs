@@ -56,6 +56,9 @@ pub(crate) struct Phone {
     /// Its first answer to a call.
     pub(crate) rings_with: u16,
     pub(crate) max_forwards: u8,
+    pub(crate) pracks: super::phone_prack::Pracks,
+    /// The RSeq it acknowledged.
+    pub(crate) racked: Vec<String>,
     /// The connection lines of the SDP it was sent.
     pub(crate) connections: Vec<String>,
     pub(super) repeats: BTreeMap<String, Repeat>,
@@ -119,6 +122,8 @@ impl Phone {
             adds: BTreeMap::new(),
             rings_with: 180,
             max_forwards: 70,
+            pracks: super::phone_prack::Pracks::Rightly,
+            racked: Vec::new(),
             connections: Vec::new(),
             repeats: BTreeMap::new(),
             answers: BTreeMap::new(),
@@ -131,7 +136,7 @@ impl Phone {
         }
     }
 
-    fn sdp(&self) -> String {
+    pub(crate) fn sdp(&self) -> String {
         let family = if self.address.is_ipv4() { "IP4" } else { "IP6" };
         format!(
             "v=0\r\no=- 1 1 IN {family} {0}\r\ns=-\r\nc=IN {family} {0}\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8\r\n",
@@ -276,7 +281,7 @@ impl Phone {
         }
         self.repeats.remove(&branch);
         if code < 200 {
-            return;
+            return self.rung(now, text);
         }
         if cseq.ends_with("INVITE") && code >= 200 {
             self.acknowledge(code, &branch, text);
@@ -295,6 +300,23 @@ impl Phone {
                 self.dialog.target = header(text, "Contact").trim_matches(['<', '>']).to_owned();
             }
         }
+    }
+
+    /// A request in the early dialog that `text`, a response to its INVITE, made.
+    pub(crate) fn asks_early(&mut self, now: Instant, text: &str, what: (&str, &str, &str)) {
+        let (method, extra, body) = what;
+        let early = Dialog {
+            remote: header(text, "To"),
+            ..self.dialog.clone()
+        };
+        let before = std::mem::replace(&mut self.dialog, early);
+        self.cseq += 1;
+        let target = header(text, "Contact");
+        let target = target.trim_matches(['<', '>']);
+        let branch = self.next();
+        let request = self.request(method, target, &branch, (extra, body));
+        self.dialog = before;
+        self.send(now, &branch, request);
     }
 
     fn acknowledge(&mut self, code: u16, branch: &str, text: &str) {
