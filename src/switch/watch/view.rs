@@ -65,10 +65,9 @@ impl Call {
         let progress = match leg.state {
             LegState::Up => Progress::Confirmed,
             LegState::Early => Progress::Early,
+            LegState::Ringing if leg.incoming && rings => Progress::Early,
             // A phone that rings has said so: there is a tag of it.
-            LegState::Ringing if rings || !leg.incoming && names.remote_tag.is_some() => {
-                Progress::Early
-            }
+            LegState::Ringing if !leg.incoming && names.remote_tag.is_some() => Progress::Early,
             LegState::Ringing => Progress::Trying,
             LegState::Resolving | LegState::Ended => return None,
         };

@@ -101,6 +101,7 @@ fn the_names_of_a_ringing_dialog_are_those_of_the_phone() {
     let ours = ours.split("tag=").nth(1).expect("our tag");
     for part in [
         format!("call-id=\"{}\"", header(&invite, "Call-ID")),
+        "local-tag=\"u102\"".to_owned(),
         format!("remote-tag=\"{ours}\""),
     ] {
         assert!(document.contains(&part), "{part}: {document}");
