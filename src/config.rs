@@ -3,7 +3,7 @@
 use crate::layers::{Layers, each_key};
 use crate::phones::Phones;
 use crate::reach::{clash, is_host, is_reachable};
-use crate::safety::Defence;
+use crate::safety::{Defence, Trace};
 pub use crate::wire::Dns;
 use directory::number::Network;
 use serde::Deserialize;
@@ -61,6 +61,7 @@ pub struct Config {
     pub dialplan: Dialplan,
     pub emergency: Emergency,
     pub defence: Defence,
+    pub trace: Trace,
     pub log: Log,
 }
 
@@ -330,6 +331,7 @@ impl Config {
         faults.extend(self.path_faults());
         faults.extend(self.other_faults());
         faults.extend(self.defence.faults());
+        faults.extend(self.trace.faults());
         faults
     }
 

@@ -37,6 +37,8 @@ pub struct Header {
     pub outbound_prefix: String,
     pub emergency: Vec<String>,
     #[serde(default)]
+    pub trace: bool,
+    #[serde(default)]
     pub defence: DefenceConfig,
     pub max_calls: usize,
 }
@@ -61,6 +63,7 @@ impl Header {
             rtp_hold_timeout_s: config.rtp_hold_timeout.as_secs(),
             outbound_prefix: config.outbound_prefix.clone(),
             emergency: config.emergency.clone(),
+            trace: config.trace,
             defence: config.defence.clone(),
             max_calls: config.max_calls,
         }
@@ -86,6 +89,7 @@ impl Header {
             rtp_hold_timeout: Duration::from_secs(self.rtp_hold_timeout_s),
             outbound_prefix: self.outbound_prefix,
             emergency: self.emergency,
+            trace: self.trace,
             defence: self.defence,
             max_calls: self.max_calls,
         }

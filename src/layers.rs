@@ -169,6 +169,7 @@ fn sample(section: &str, key: &str) -> Option<&'static str> {
 enum Kind {
     List,
     Number,
+    Flag,
     /// Text, and none is no fault.
     Optional,
     Text,
@@ -184,6 +185,7 @@ impl Kind {
             | ("dns", "servers")
             | ("emergency", "numbers") => Kind::List,
             ("defence", _)
+            | ("trace", "retention_days" | "max_mb")
             | ("sip", "max_calls" | "nat_keepalive_s" | "session_expires_s" | "min_se_s")
             | ("phones", "ping_s" | "nat_expires_s")
             | ("rtp", "port_min" | "port_max" | "timeout_s" | "hold_timeout_s") => Kind::Number,
@@ -191,6 +193,7 @@ impl Kind {
             | ("rtp", "external_address")
             | ("tls", "certificate" | "private_key")
             | ("log", "journal") => Kind::Optional,
+            ("trace", "enabled") => Kind::Flag,
             _ => Kind::Text,
         }
     }
@@ -204,6 +207,7 @@ impl Kind {
                 Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
             }
             Kind::Number => text.parse().map_or(plain, Value::Integer),
+            Kind::Flag => text.parse().map_or(plain, Value::Boolean),
             Kind::Optional | Kind::Text => plain,
         }
     }

@@ -1,8 +1,9 @@
-//! `[defence]`: its keys, defaults and faults.
+//! `[defence]` and `[trace]`: their keys, defaults and faults.
 
 use crate::config::{Error, fault};
 use directory::number::Network;
 use serde::Deserialize;
+use std::time::Duration;
 use switch::DefenceConfig;
 
 /// `[defence]`.
@@ -96,6 +97,53 @@ impl Defence {
     }
 }
 
+/// `[trace]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Trace {
+    pub enabled: bool,
+    pub retention_days: u64,
+    pub max_mb: u64,
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            retention_days: 7,
+            max_mb: 500,
+        }
+    }
+}
+
+impl Trace {
+    pub(crate) fn limits(&self) -> store::TraceLimits {
+        store::TraceLimits {
+            retention: Duration::from_secs(self.retention_days * 24 * 3_600),
+            bytes: self.max_mb << 20,
+        }
+    }
+
+    pub(crate) fn faults(&self) -> Vec<Error> {
+        let mut faults = Vec::new();
+        if !(1..=3_650).contains(&self.retention_days) {
+            faults.push(fault(
+                "[trace] retention_days",
+                "is not 1 to 3650",
+                "7 suits most offices; enabled = false keeps nothing",
+            ));
+        }
+        if !(1..=1_000_000).contains(&self.max_mb) {
+            faults.push(fault(
+                "[trace] max_mb",
+                "is not 1 to 1000000",
+                "500 holds about 30000 calls",
+            ));
+        }
+        faults
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,5 +170,12 @@ mod tests {
             "[defence] allow",
         ];
         assert_eq!(keys, expected);
+        assert!(Trace::default().faults().is_empty());
+        let wrong = Trace {
+            retention_days: 0,
+            max_mb: 0,
+            ..Trace::default()
+        };
+        assert_eq!(wrong.faults().len(), 2);
     }
 }

@@ -4,11 +4,12 @@ use crate::journal::Journal;
 use api::Live;
 use bytes::Bytes;
 use dialplan::Runner;
+use directory::Traced;
 use net::{Incoming, Media, NetEvent, Transports};
 use sip::Flow;
 use std::sync::Arc;
 use std::time::Instant;
-use store::Writer;
+use store::{Traces, Writer};
 use switch::{CallId, Command, Event, Notice, ScriptEnd, Switch};
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,6 +22,7 @@ pub(crate) struct Edges {
     pub(crate) media: Media,
     pub(crate) runner: Runner,
     pub(crate) writer: Writer,
+    pub(crate) traces: Option<Traces>,
     pub(crate) live: Arc<Live>,
     /// For what the resolver finds.
     pub(crate) events: mpsc::Sender<Event>,
@@ -115,6 +117,7 @@ struct Work {
 struct Turn {
     media: Vec<media::Command>,
     sends: Vec<(Flow, Bytes)>,
+    traced: Vec<Traced>,
 }
 
 impl Work {
@@ -160,6 +163,10 @@ impl Work {
         }
         for (flow, bytes) in self.turn.sends.drain(..) {
             self.edges.transports.send(flow, bytes);
+        }
+        match &self.edges.traces {
+            Some(traces) if !self.turn.traced.is_empty() => traces.add(&mut self.turn.traced),
+            _ => self.turn.traced.clear(),
         }
     }
 
@@ -249,6 +256,7 @@ impl Work {
                 Command::DropRegistration { extension, binding } => {
                     self.edges.writer.drop_registration(extension, binding);
                 }
+                Command::Trace(message) => self.turn.traced.push(message),
                 Command::KeepBan(ban) => self.edges.writer.keep_ban(ban),
                 Command::DropBan { id } => self.edges.writer.drop_ban(id),
                 Command::KeepSubscription(one) => self.edges.writer.keep_subscription(*one),
@@ -337,6 +345,7 @@ mod tests {
             media: Media::start(1, folder.join("sounds"), media_events).expect("started"),
             runner: Runner::start(Arc::new(plan), 1, |_| {}),
             writer: Writer::start(store, folder.join("unsent")),
+            traces: None,
             live: Arc::new(Live::new()),
             events,
         };

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use store::{Store, Writer};
+use store::{Store, Traces, Writer};
 use switch::{Event, Switch};
 use tokio::sync::mpsc;
 
@@ -38,11 +38,14 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
     let (media_events, media_queue) = mpsc::channel(QUEUE);
     let live = Arc::new(Live::new());
     let websocket = Arc::new(Browsers(transports.websockets()));
+    let traces = traces(config)?;
+    let reader = traces.as_ref().map(Traces::reader);
     let edges = Edges {
         transports,
         media: net::Media::start(half(), config.data.dir.join("sounds"), media_events)?,
         runner: runner(&plan, &events),
         writer: writer(config, &store, &live),
+        traces,
         live: Arc::clone(&live),
         events: events.clone(),
     };
@@ -66,6 +69,7 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         store,
         events: events.clone(),
         live,
+        traces: reader,
         dialplan: Arc::new(Scripts(plan)),
         numbers: Arc::new(numbers(config, &directory)),
         realm: config.sip.realm.clone(),
@@ -177,6 +181,14 @@ fn writer(config: &Config, store: &Store, live: &Live) -> Writer {
     let backlog = writer.watch();
     live.watch_records(move || backlog.records());
     writer
+}
+
+fn traces(config: &Config) -> std::io::Result<Option<Traces>> {
+    if !config.trace.enabled {
+        return Ok(None);
+    }
+    let folder = config.data.dir.join("trace");
+    Traces::start(folder, config.trace.limits()).map(Some)
 }
 
 fn lock(config: &Config) -> Result<File, StartError> {
@@ -311,6 +323,7 @@ pub(crate) fn switch_config(config: &Config) -> Result<switch::Config, StartErro
         rtp_hold_timeout: Duration::from_secs(config.rtp.hold_timeout_s),
         outbound_prefix: config.dialplan.outbound_prefix.clone(),
         emergency: config.emergency.numbers.clone(),
+        trace: config.trace.enabled,
         defence: config.defence.settings(),
         max_calls: config.sip.max_calls,
     })

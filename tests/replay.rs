@@ -36,6 +36,7 @@ fn settings() -> switch::Config {
         rtp_hold_timeout: Duration::from_secs(3_600),
         outbound_prefix: "9".into(),
         emergency: Vec::new(),
+        trace: false,
         defence: switch::DefenceConfig::default(),
         max_calls: 10,
     }

@@ -60,6 +60,7 @@ pub(crate) async fn show(State(shared): State<Arc<Shared>>, request: Request) ->
             "the database does not answer: nothing can be changed, and call records wait".to_owned()
         }),
         dialplan_problem(dialplan),
+        trace_problem(api),
         (trunks.failed > 0).then(|| format!("trunks not registered: {}", trunks.failed)),
         end.and_then(|end| certificate_problem(end, now_ms())),
         certificate.refused.as_deref().map(|_| {
@@ -86,6 +87,11 @@ pub(crate) async fn show(State(shared): State<Arc<Shared>>, request: Request) ->
         health["dialplan_errors"] = json!(api.dialplan.refused());
     }
     Json(health)
+}
+
+fn trace_problem(api: &crate::Api) -> Option<String> {
+    let why = api.traces.as_ref()?.trouble()?;
+    Some(format!("SIP messages are not traced: {why}"))
 }
 
 fn dialplan_problem(standing: Standing) -> Option<String> {

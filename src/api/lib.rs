@@ -22,10 +22,12 @@ mod live;
 mod message_summary;
 mod numbers;
 mod page;
+mod pcap;
 mod registrations;
 mod routes;
 mod serve;
 mod site;
+mod trace;
 mod trunks;
 mod websocket;
 
@@ -37,7 +39,7 @@ pub use serve::{Limits, serve};
 pub use websocket::SipSocket;
 
 use std::sync::Arc;
-use store::Store;
+use store::{Store, TraceReader};
 
 /// The largest request body, bytes; a larger one is refused with 413.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -51,6 +53,8 @@ pub struct Api {
     pub events: tokio::sync::mpsc::Sender<switch::Event>,
     /// What the Switch told last.
     pub live: Arc<Live>,
+    /// The SIP messages of calls; `None` when they are not kept.
+    pub traces: Option<TraceReader>,
     /// The scripts.
     pub dialplan: Arc<dyn Dialplan>,
     /// The realm that passwords are digested with.

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::{MAX_BODY_BYTES, Shared};
 use crate::{
     auth, bans, call_records, calls, dialplan, extensions, health, message_summary, registrations,
-    site, trunks, websocket,
+    site, trace, trunks, websocket,
 };
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, header};
@@ -30,6 +30,7 @@ fn closed() -> Routes {
         ("/bans/{id}", delete(bans::lift)),
         ("/call-records", get(call_records::list)),
         ("/call-records/{id}", get(call_records::show)),
+        ("/call-records/{id}/sip", get(trace::show)),
         ("/calls", get(calls::list).post(calls::originate)),
         ("/calls/{id}", get(calls::show).delete(calls::hang_up)),
         ("/dialplan", get(dialplan::show).put(dialplan::replace)),

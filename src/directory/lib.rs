@@ -10,6 +10,7 @@ pub mod extension;
 pub mod number;
 pub mod registration;
 pub mod subscription;
+pub mod trace;
 pub mod trunk;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub use extension::{Extension, Ha1, Redirects};
 pub use registration::Registration;
 use serde::{Deserialize, Serialize, Serializer};
 pub use subscription::{MessageSummary, Subscription};
+pub use trace::Traced;
 pub use trunk::{Reliability, Trunk, TrunkAuth, TrunkTransport};
 
 /// One thing wrong with one field. A check returns all of them at once.

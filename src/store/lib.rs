@@ -22,6 +22,7 @@ mod settings;
 mod snapshot;
 mod spool;
 mod subscriptions;
+mod trace;
 mod trunks;
 mod writer;
 
@@ -29,6 +30,7 @@ pub use call_records::{NotACursor, RecordCursor};
 pub use error::{Error, OpenError, Result};
 pub use ha1::ha1;
 pub use secret::SecretKey;
+pub use trace::{TraceLimits, TraceReader, Traces};
 pub use trunks::PasswordChange;
 pub use writer::{Backlog, Writer};
 

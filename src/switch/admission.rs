@@ -138,6 +138,10 @@ pub(crate) fn challenge_stranger(office: &mut Office, calls: usize, request: &Me
             headers: vec![("Retry-After", "10".to_owned())],
         };
     }
+    // Whose registration this would be is asked before who asks.
+    if !invite && request.to().is_none_or(|to| to.uri.user.is_none()) {
+        return Answer::status(400);
+    }
     challenge(office, request, false)
 }
 

@@ -4,7 +4,7 @@ use crate::event::{CallId, QueryId};
 use crate::notice::Notice;
 use crate::verb::{Entry, Outcome, SessionInfo};
 use bytes::Bytes;
-use directory::{Ban, CallRecord, Registration, Subscription};
+use directory::{Ban, CallRecord, Registration, Subscription, Traced};
 use sip::{Flow, Transport};
 
 /// What the edges shall do.
@@ -38,6 +38,8 @@ pub enum Command {
     KeepRegistration(Registration),
     /// Forget a registration.
     DropRegistration { extension: String, binding: String },
+    /// A SIP message of a call, for the trace.
+    Trace(Traced),
     /// Keep a ban (replaces the one with the same id).
     KeepBan(Ban),
     /// Forget a ban.

@@ -37,6 +37,8 @@ pub struct Config {
     pub outbound_prefix: String,
     /// `[emergency] numbers`.
     pub emergency: Vec<String>,
+    /// `[trace] enabled`.
+    pub trace: bool,
     /// `[defence]`.
     pub defence: DefenceConfig,
     /// The most calls at once; over it 503, but for an emergency.

@@ -9,7 +9,7 @@ use crate::event::{CallId, Event};
 use crate::office::{Office, Query};
 use crate::timers::Timer;
 use crate::verb::{Outcome, ScriptEnd, Verb};
-use crate::{Switch, admission, defence, keepalive, registrar, trunk, watch};
+use crate::{Switch, admission, defence, keepalive, registrar, trace, trunk, watch};
 use sip::{DialogId, Flow, Message, Method, Output, SipEvent, TransactionId};
 
 impl Switch {
@@ -93,6 +93,7 @@ impl Switch {
         while let Some(output) = self.office.sip.poll() {
             match output {
                 Output::Send { flow, bytes } => {
+                    trace::note(&mut self.office, false, &flow, &bytes);
                     self.office.out.push_back(Command::Send { flow, bytes })
                 }
                 Output::Event(event) => self.sip(event),
@@ -106,15 +107,7 @@ impl Switch {
                 dialog,
                 request,
                 flow,
-            } => {
-                let calls = self.calls.len();
-                self.arriving = Some(dialog);
-                let call = admission::invite(&mut self.office, calls, dialog, &request, flow);
-                if let Some(call) = call {
-                    self.adopt(call, admission::begin);
-                }
-                self.arriving = None;
-            }
+            } => self.incoming(dialog, &request, flow),
             SipEvent::Unproven { request, flow } => self.unproven(&request, flow),
             SipEvent::Request {
                 transaction,
@@ -137,6 +130,7 @@ impl Switch {
                 event,
             } => watch::event(&mut self.office, &self.calls, subscription, &event),
             SipEvent::Ended { dialog } => {
+                trace::ended(&mut self.office, dialog);
                 self.office.dialogs.remove(&dialog);
             }
             SipEvent::Inside { transaction, .. } => {
@@ -253,6 +247,17 @@ impl Switch {
                 end::end(office, call, Verdict::refused(488, why));
             }
         });
+    }
+
+    fn incoming(&mut self, dialog: DialogId, request: &Message, flow: Flow) {
+        let calls = self.calls.len();
+        self.arriving = Some(dialog);
+        let call = admission::invite(&mut self.office, calls, dialog, request, flow);
+        trace::begin(&mut self.office, dialog);
+        if let Some(call) = call {
+            self.adopt(call, admission::begin);
+        }
+        self.arriving = None;
     }
 
     fn unproven(&mut self, request: &Message, flow: Flow) {

@@ -29,6 +29,7 @@ mod ports;
 mod registrar;
 mod target;
 mod timers;
+mod trace;
 mod trunk;
 mod verb;
 mod watch;

@@ -9,6 +9,7 @@ use crate::notice::Notice;
 use crate::ports::Ports;
 use crate::registrar::Registrar;
 use crate::timers::{Timer, TimerKey, Timers};
+use crate::trace::{self, Trace};
 use crate::trunk::Trunks;
 use crate::watch::{self, Watch};
 use bytes::Bytes;
@@ -49,6 +50,7 @@ pub(crate) struct Office {
     pub(crate) queries: HashMap<QueryId, Query>,
     pub(crate) stopping: bool,
     pub(crate) defence: Defence,
+    pub(crate) trace: Trace,
     /// Where the message in hand came from.
     pub(crate) hearing: Option<Flow>,
     /// See [`crate::Switch::panic_on`].
@@ -97,6 +99,7 @@ impl Office {
             queries: HashMap::new(),
             stopping: false,
             defence: Defence::new(&config.defence, &config.seed, config.origin),
+            trace: Trace::new(config.trace, &config.seed),
             hearing: None,
             #[cfg(debug_assertions)]
             panic_on: None,
@@ -115,6 +118,7 @@ impl Office {
             return;
         };
         self.hearing = Some(flow);
+        trace::note(self, true, &flow, &bytes);
         if !self.sip.receive_from(self.now, flow, bytes, sender) {
             defence::malformed(self, &flow);
         }

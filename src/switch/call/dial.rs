@@ -191,6 +191,7 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
 /// The INVITE is on its way.
 fn keep(office: &mut Office, call: &mut Call, index: usize, dialog: DialogId) {
     office.dialogs.insert(dialog, (call.id, index));
+    crate::trace::begin(office, dialog);
     if let Some(leg) = call.legs.get_mut(index) {
         leg.dialog = Some(dialog);
         if leg.party.trunk.is_some() && !leg.alternatives.is_empty() {

@@ -39,6 +39,7 @@ mod records;
 mod routes;
 mod schema;
 mod server;
+mod trace;
 mod trunks;
 mod weather;
 

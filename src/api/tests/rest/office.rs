@@ -40,6 +40,7 @@ pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
     /// Null when there is no body, a string when it is not JSON.
     pub(crate) body: Value,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Accepts every script that does not say `syntax error`.
@@ -128,6 +129,7 @@ impl Office {
             store: store.clone(),
             events: to_switch.clone(),
             live: Arc::clone(&live),
+            traces: None,
             dialplan: Arc::clone(&scripts) as Arc<dyn Dialplan>,
             numbers: Arc::new(Numbers::new(
                 vec!["112".into()],
@@ -156,6 +158,13 @@ impl Office {
             url,
             folder,
         }
+    }
+
+    pub(crate) fn with_traces(self, traces: store::TraceReader) -> Office {
+        let mut api = self.api.clone();
+        api.traces = Some(traces);
+        let app = api::router(api.clone());
+        Office { api, app, ..self }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -198,8 +207,8 @@ impl Office {
         let response = self.app.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
-        let body = match text.as_str() {
+        let text = String::from_utf8_lossy(&bytes);
+        let body = match &*text {
             "" => Value::Null,
             text => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
         };
@@ -207,6 +216,7 @@ impl Office {
             status: parts.status,
             headers: parts.headers,
             body,
+            bytes: bytes.to_vec(),
         };
         if let Some(path) = path.strip_prefix("/api/v1") {
             schema::check(&method, path, &answer);

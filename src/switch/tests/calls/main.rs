@@ -18,6 +18,7 @@ mod originate;
 #[cfg(debug_assertions)]
 mod panic;
 mod storm;
+mod trace;
 mod trunks;
 mod watch;
 mod watch_messages;

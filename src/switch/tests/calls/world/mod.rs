@@ -64,6 +64,8 @@ pub(crate) struct World {
     /// Per cent of datagrams lost, doubled and delayed.
     pub(crate) trouble: u64,
     pub(crate) log: Vec<String>,
+    /// The SIP messages of calls.
+    pub(crate) traced: Vec<directory::Traced>,
     /// As a database would keep them.
     pub(crate) bans: BTreeMap<String, directory::Ban>,
     /// Who called whom: the INVITEs with credentials that arrived, by Call-ID.
@@ -124,6 +126,7 @@ impl World {
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             trouble: 0,
             log: Vec::new(),
+            traced: Vec::new(),
             bans: BTreeMap::new(),
             asked: BTreeMap::new(),
             taken: BTreeSet::new(),
@@ -256,10 +259,10 @@ impl World {
                     });
                 }
                 Command::Resume { call, outcome } => events.push(self.goes_on(call, outcome)),
-                Command::StopScript { call } => events.push(Event::ScriptEnded {
-                    call,
-                    end: ScriptEnd::Stopped,
-                }),
+                Command::StopScript { call } => {
+                    let end = ScriptEnd::Stopped;
+                    events.push(Event::ScriptEnded { call, end });
+                }
                 Command::Media(media::Command::Open { stream, local, .. }) => {
                     let taken = self.streams.values().any(|other| *other == local);
                     assert!(!taken, "{local} is another stream's");
@@ -282,10 +285,8 @@ impl World {
                     let others = self.others.get(&host).into_iter().flatten().copied();
                     let found = ip.into_iter().chain(others);
                     let found = found.map(|ip| World::flow(SocketAddr::new(ip, 5060)));
-                    events.push(Event::Resolved {
-                        query,
-                        flows: found.collect(),
-                    });
+                    let flows = found.collect();
+                    events.push(Event::Resolved { query, flows });
                 }
                 other => self.keeps(other),
             }
@@ -299,6 +300,7 @@ impl World {
     fn keeps(&mut self, command: Command) {
         match command {
             Command::Notice(notice) => self.log.push(format!("{notice:?}")),
+            Command::Trace(message) => self.traced.push(message),
             Command::KeepBan(ban) => {
                 self.bans.insert(ban.id.clone(), ban);
             }
@@ -444,6 +446,7 @@ fn settings(start: Instant, seed: u64) -> Config {
         outbound_prefix: "9".into(),
         emergency: vec!["112".into()],
         max_calls: 5_000,
+        trace: true,
         defence: switch::DefenceConfig::default(),
     }
 }
