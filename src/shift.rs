@@ -261,6 +261,8 @@ impl Work {
                 Command::DropBan { id } => self.edges.writer.drop_ban(id),
                 Command::KeepSubscription(one) => self.edges.writer.keep_subscription(*one),
                 Command::DropSubscription { id } => self.edges.writer.drop_subscription(id),
+                Command::KeepMessage(message) => self.edges.writer.keep_message(*message),
+                Command::DropMessage { id } => self.edges.writer.drop_message(id),
                 Command::Notice(notice) => self.tell(&notice),
             }
         }

@@ -344,6 +344,7 @@ async fn first_events(
     for event in [
         Event::Directory(Arc::clone(&directory)),
         Event::RestoredBans(store.bans().await?),
+        Event::RestoredMessages(store.messages(now_ms).await?),
         Event::Restored(store.registrations(now_ms).await?),
         Event::MessageSummaries(store.message_summaries().await?),
         Event::RestoredSubscriptions(store.subscriptions(now_ms).await?),

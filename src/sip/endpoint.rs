@@ -16,7 +16,7 @@ use crate::transaction::Layer;
 
 /// What we handle, as the Allow header says it. Whatever else is known is answered 405, the rest 501.
 pub(crate) const ALLOW: &str =
-    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REGISTER, SUBSCRIBE, PUBLISH";
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, PRACK, UPDATE, REGISTER, SUBSCRIBE, PUBLISH";
 
 /// The extensions we know (RFC 3261 §19.2); `SUPPORTED_PLAIN` where nobody shall ring reliably.
 pub(crate) const SUPPORTED: &str = "timer, 100rel";

@@ -13,6 +13,7 @@ mod error;
 mod extensions;
 mod ha1;
 mod message_summaries;
+mod messages;
 mod migrate;
 mod open;
 mod registrations;

@@ -5,6 +5,7 @@
 //! again. It is not the spool's format (`spool`) nor the SQL (`call_records`, `registrations`).
 
 use crate::bans::Pending;
+use crate::messages;
 use crate::registrations::Change;
 use crate::spool::{Batch, Spool};
 use crate::{Error, Store};
@@ -75,6 +76,7 @@ pub(crate) struct Shared {
     /// The latest change of each (extension, binding).
     changes: Mutex<BTreeMap<(String, String), Change>>,
     pub(crate) bans: Mutex<Pending>,
+    pub(crate) messages: Mutex<messages::Pending>,
     /// What is in the mailbox and in the spool.
     backlog: Backlog,
     /// Something is to be delivered.
@@ -96,6 +98,7 @@ impl Writer {
             spool: Mutex::new(spool),
             changes: Mutex::default(),
             bans: Mutex::default(),
+            messages: Mutex::default(),
             backlog,
             work: Notify::new(),
             finishing: AtomicBool::new(false),
@@ -324,7 +327,11 @@ impl Shared {
 
     async fn send_some(self: &Arc<Self>, store: &Store) -> Sent {
         let mut any = false;
-        for sent in [self.send_bans(store).await, self.send_changes(store).await] {
+        for sent in [
+            self.send_bans(store).await,
+            self.send_messages(store).await,
+            self.send_changes(store).await,
+        ] {
             match sent {
                 Sent::Failed(why) => return Sent::Failed(why),
                 Sent::Some => any = true,

@@ -4,7 +4,7 @@ use crate::event::{CallId, QueryId};
 use crate::notice::Notice;
 use crate::verb::{Entry, Outcome, SessionInfo};
 use bytes::Bytes;
-use directory::{Ban, CallRecord, Registration, Subscription, Traced};
+use directory::{Ban, CallRecord, Registration, StoredMessage, Subscription, Traced};
 use sip::{Flow, Transport};
 
 /// What the edges shall do.
@@ -48,6 +48,10 @@ pub enum Command {
     KeepSubscription(Box<Subscription>),
     /// Forget a subscription.
     DropSubscription { id: String },
+    /// Keep a text message (a new id each).
+    KeepMessage(Box<StoredMessage>),
+    /// Forget a message: it is delivered, or has expired.
+    DropMessage { id: i64 },
     /// Tell whoever watches.
     Notice(Notice),
 }

@@ -9,7 +9,7 @@ use crate::event::{CallId, Event};
 use crate::office::{Office, Query};
 use crate::timers::Timer;
 use crate::verb::{Outcome, ScriptEnd, Verb};
-use crate::{Switch, admission, defence, keepalive, registrar, trace, trunk, watch};
+use crate::{Switch, admission, defence, keepalive, message, registrar, trace, trunk, watch};
 use sip::{DialogId, Flow, Message, Method, Output, SipEvent, TransactionId};
 
 impl Switch {
@@ -33,6 +33,7 @@ impl Switch {
                 registrar::directory_changed(&mut self.office);
                 trunk::directory_changed(&mut self.office);
                 watch::directory_changed(&mut self.office);
+                message::kept::sweep(&mut self.office);
             }
             Event::Restored(registrations) => {
                 for kept in &registrations {
@@ -42,6 +43,9 @@ impl Switch {
                 registrar::restore(&mut self.office, registrations);
             }
             Event::RestoredBans(bans) => defence::restore(&mut self.office, bans),
+            Event::RestoredMessages(messages) => {
+                message::kept::restore(&mut self.office, messages);
+            }
             Event::Ban(ban) => defence::add_by_hand(&mut self.office, ban),
             Event::LiftBan { id } => defence::lift(&mut self.office, &id),
             Event::RestoredSubscriptions(stored) => {
@@ -118,13 +122,7 @@ impl Switch {
                 transaction,
                 status,
                 response,
-            } => {
-                let office = &mut self.office;
-                watch::answered(office, transaction, status);
-                if !trunk::response(office, transaction, status, response.as_ref()) {
-                    keepalive::response(office, transaction);
-                }
-            }
+            } => self.response(transaction, status, response.as_ref()),
             SipEvent::Subscription {
                 subscription,
                 event,
@@ -132,12 +130,19 @@ impl Switch {
             SipEvent::Ended { dialog } => {
                 trace::ended(&mut self.office, dialog);
                 self.office.dialogs.remove(&dialog);
+                message::inside::forget(&mut self.office, dialog);
             }
-            SipEvent::Inside { transaction, .. } => {
-                let office = &mut self.office;
-                office.sip.respond(office.now, transaction, 405, &[]);
-            }
-            SipEvent::Reanswered { .. } | SipEvent::Told { .. } | SipEvent::Info { .. } => {}
+            SipEvent::Inside {
+                dialog,
+                transaction,
+                request,
+            } => self.inside(dialog, transaction, &request),
+            SipEvent::Told {
+                dialog,
+                transaction,
+                status,
+            } => message::inside::told(&mut self.office, dialog, transaction, status),
+            SipEvent::Reanswered { .. } | SipEvent::Info { .. } => {}
             SipEvent::Cancelled { .. }
             | SipEvent::Ringing { .. }
             | SipEvent::Answered { .. }
@@ -149,6 +154,17 @@ impl Switch {
             | SipEvent::HungUp { .. }
             | SipEvent::Lost { .. }
             | SipEvent::Expired { .. } => self.of_leg(event),
+        }
+    }
+
+    /// The answer to a request of ours outside dialogs.
+    fn response(&mut self, asked: TransactionId, status: u16, response: Option<&Message>) {
+        let office = &mut self.office;
+        watch::answered(office, asked, status);
+        if !trunk::response(office, asked, status, response)
+            && !message::response(office, asked, status)
+        {
+            keepalive::response(office, asked);
         }
     }
 
@@ -268,9 +284,31 @@ impl Switch {
         office.sip.turn_away(office.now, request, flow, told);
     }
 
+    /// What the party of a call asks inside its dialog.
+    fn inside(&mut self, dialog: DialogId, transaction: TransactionId, request: &Message) {
+        let known = self.office.dialogs.contains_key(&dialog);
+        if known && matches!(request.method(), Method::Message) {
+            let mut live = false;
+            self.leg(dialog, |office, call, index| {
+                live = true;
+                message::inside::relay(office, call, index, (transaction, request));
+            });
+            if live {
+                return;
+            }
+        }
+        let status = if known { 481 } else { 405 };
+        let office = &mut self.office;
+        office.sip.respond(office.now, transaction, status, &[]);
+    }
+
     fn request(&mut self, transaction: TransactionId, request: &Message, flow: Flow) {
         let office = &mut self.office;
         let answer = match request.method() {
+            Method::Message => match message::request(office, transaction, request, flow) {
+                Some(answer) => answer,
+                None => return,
+            },
             Method::Register => registrar::register(office, request, flow),
             Method::Publish => watch::publish(office, request, &flow),
             // RFC 3261 §11.2: what we are able to do, without asking who wants to know. The endpoint adds Allow.
@@ -355,6 +393,9 @@ impl Switch {
             Timer::Bans => defence::sweep(&mut self.office),
             Timer::Publications => watch::sweep(&mut self.office),
             Timer::KeepAlive(phone) => keepalive::due(&mut self.office, phone),
+            Timer::Message(id) => message::due(&mut self.office, id),
+            Timer::Deliver(extension) => message::kept::deliver(&mut self.office, &extension),
+            Timer::Messages => message::kept::sweep(&mut self.office),
         }
         self.pump();
     }

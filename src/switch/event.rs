@@ -2,7 +2,7 @@
 
 use crate::verb::{ScriptEnd, Verb};
 use bytes::Bytes;
-use directory::{Ban, Directory, MessageSummary, Registration, Subscription};
+use directory::{Ban, Directory, MessageSummary, Registration, StoredMessage, Subscription};
 use serde::{Deserialize, Serialize};
 use sip::Flow;
 use std::sync::Arc;
@@ -57,6 +57,8 @@ pub enum Event {
     Restored(Vec<Registration>),
     /// The bans that were stored when the program started.
     RestoredBans(Vec<Ban>),
+    /// The messages that were stored when the program started, the oldest first.
+    RestoredMessages(Vec<StoredMessage>),
     /// An administrator bans somebody.
     Ban(Ban),
     /// An administrator lifts a ban.

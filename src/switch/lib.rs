@@ -23,6 +23,7 @@ mod diversion;
 mod event;
 mod identity;
 mod keepalive;
+mod message;
 mod notice;
 mod office;
 mod ports;

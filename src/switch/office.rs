@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::defence::{self, Defence};
 use crate::event::{CallId, QueryId};
 use crate::keepalive::KeepAlive;
+use crate::message::Messages;
 use crate::notice::Notice;
 use crate::ports::Ports;
 use crate::registrar::Registrar;
@@ -41,6 +42,7 @@ pub(crate) struct Office {
     pub(crate) keepalive: KeepAlive,
     pub(crate) trunks: Trunks,
     pub(crate) watch: Watch,
+    pub(crate) messages: Messages,
     pub(crate) ports: Ports,
     pub(crate) timers: Timers,
     /// Which leg of which call a dialog belongs to.
@@ -92,6 +94,7 @@ impl Office {
             keepalive: KeepAlive::default(),
             trunks: Trunks::default(),
             watch: Watch::default(),
+            messages: Messages::default(),
             ports: Ports::new(config.rtp_port_min, config.rtp_port_max),
             timers: Timers::default(),
             dialogs: HashMap::new(),

@@ -4,6 +4,7 @@
 use crate::admission::{self, Answer};
 use crate::command::Command;
 use crate::keepalive;
+use crate::message;
 use crate::notice::Notice;
 use crate::office::Office;
 use crate::timers::{Timer, TimerKey};
@@ -230,6 +231,7 @@ fn bind(office: &mut Office, kept: Registration, flow: Flow, seconds: u32) {
     office
         .out
         .push_back(Command::KeepRegistration(kept.clone()));
+    message::kept::registered(office, &kept.extension);
     office.tell(Notice::Registered(kept));
     rearm(office);
 }

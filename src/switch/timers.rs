@@ -22,6 +22,12 @@ pub(crate) enum Timer {
     Publications,
     /// A phone behind NAT is asked something.
     KeepAlive(Phone),
+    /// No phone has taken a message soon.
+    Message(u64),
+    /// A phone of the extension registered, and messages wait for it.
+    Deliver(String),
+    /// Kept messages may have expired.
+    Messages,
 }
 
 /// Names an armed timer.

@@ -5,7 +5,8 @@ mod postgres;
 
 use directory::{
     Ban, CallRecord, Codec, Direction, Ending, Extension, How, LegRecord, MessageSummary,
-    Redirects, Registration, Reliability, Segment, Subscription, Trunk, TrunkAuth, TrunkTransport,
+    Redirects, Registration, Reliability, Segment, StoredMessage, Subscription, Trunk, TrunkAuth,
+    TrunkTransport,
 };
 use postgres::Postgres;
 use sqlx::{AnyPool, AssertSqlSafe, Row};
@@ -116,6 +117,7 @@ async fn suite(new: impl AsyncFn(&str) -> Place) {
     a_new_password_ends_the_registrations(new("password").await).await;
     registrations_come_in_order_of_age(new("age").await).await;
     bans_outlive_a_restart(new("bans").await).await;
+    messages_outlive_a_restart(new("messages").await).await;
     many_writers_at_once(new("many").await).await;
 }
 
@@ -748,6 +750,35 @@ async fn bans_outlive_a_restart(place: Place) {
     writer.drop_ban(ban(9).id);
     writer.finish(SOON).await;
     assert_eq!(store.bans().await.expect("read").len(), 2);
+}
+
+fn message(id: i64, body: &[u8]) -> StoredMessage {
+    StoredMessage {
+        id,
+        extension: "103".into(),
+        sender: "101".into(),
+        sender_name: "Änne".into(),
+        content_type: "text/plain;charset=UTF-8".into(),
+        body: body.to_vec(),
+        sent_at_ms: 1_700_000_000_000,
+        expires_at_ms: 1_700_000_600_000 + id,
+    }
+}
+
+async fn messages_outlive_a_restart(place: Place) {
+    let store = place.open().await;
+    let writer = Writer::start(store.clone(), place.spool());
+    let odd = message(3, &[0, 255, 13, 10]);
+    for message in [odd.clone(), message(1, b"one"), message(2, b"")] {
+        writer.keep_message(message);
+    }
+    writer.drop_message(1);
+    writer.finish(SOON).await;
+    drop(store);
+    let store = place.open().await;
+    let all = vec![message(2, b""), odd.clone()];
+    assert_eq!(store.messages(1_700_000_000_000).await, Ok(all));
+    assert_eq!(store.messages(1_700_000_600_002).await, Ok(vec![odd]));
 }
 
 /// The administrator, the writer and readers do not get into each other's way.

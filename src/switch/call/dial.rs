@@ -157,25 +157,22 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
     leg.open(office);
     let uri = target::request_uri(office, leg, &flow);
     let mut shown = identity::shown(office, leg, &flow, &caller);
-    let (version, trunk) = (leg.version, leg.party.trunk.clone());
-    let trunk = trunk.and_then(|name| office.directory.trunks.get(&name).cloned());
-    let offer = media::sdp::offer(&local);
+    let trunk = leg.party.trunk.as_ref();
+    let trunk = trunk.and_then(|name| office.directory.trunks.get(name).cloned());
+    let version = trunk.is_some().then_some(leg.version);
+    let call_id = version.map(|version| diversion::call_id(office, call.id, index, version));
     let Some(leg) = call.legs.get(index) else {
         return;
     };
-    shown
-        .headers
-        .extend(diversion::headers(office, call, leg, &flow));
-    let call_id = trunk
-        .is_some()
-        .then(|| diversion::call_id(office, call.id, index, version));
+    let forwards = diversion::headers(office, call, leg, &flow);
+    shown.headers.extend(forwards);
     let invite = Invite {
         flow,
         to: format!("<{uri}>"),
         uri,
         from: shown.from,
         contact_user: shown.contact_user,
-        sdp: offer,
+        sdp: media::sdp::offer(&local),
         reliable: reliable(trunk.as_deref()),
         session_timer: SessionTimer::Default,
         headers: shown.headers,

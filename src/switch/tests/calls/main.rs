@@ -12,6 +12,7 @@ mod identity;
 mod keepalive;
 mod leaving;
 mod life;
+mod message;
 mod networks;
 mod orders;
 mod originate;

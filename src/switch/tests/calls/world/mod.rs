@@ -9,6 +9,7 @@
 pub(crate) mod kept;
 pub(crate) mod phone;
 mod phone_letters;
+mod phone_message;
 pub(crate) mod phone_prack;
 pub(crate) mod phone_watch;
 
@@ -85,6 +86,8 @@ pub(crate) struct World {
     pub(crate) then: Vec<TargetSpec>,
     /// What scripts were started with.
     pub(crate) sessions: Vec<SessionInfo>,
+    /// The messages the database holds.
+    pub(crate) messages: BTreeMap<i64, directory::StoredMessage>,
     /// The trunk the script calls out by, instead of the first.
     pub(crate) way_out: Option<String>,
     /// Where names lead; an address leads to itself.
@@ -137,6 +140,7 @@ impl World {
             first: None,
             then: Vec::new(),
             sessions: Vec::new(),
+            messages: BTreeMap::new(),
             way_out: None,
             names: BTreeMap::new(),
             others: BTreeMap::new(),
@@ -252,11 +256,7 @@ impl World {
                     session,
                 } => {
                     self.taken.insert(call);
-                    self.sessions.push(session.clone());
-                    events.push(Event::Verb {
-                        call,
-                        verb: (self.first.clone()).unwrap_or_else(|| self.dial(entry, &session)),
-                    });
+                    events.push(self.begins(call, entry, session));
                 }
                 Command::Resume { call, outcome } => events.push(self.goes_on(call, outcome)),
                 Command::StopScript { call } => {
@@ -301,6 +301,12 @@ impl World {
         match command {
             Command::Notice(notice) => self.log.push(format!("{notice:?}")),
             Command::Trace(message) => self.traced.push(message),
+            Command::KeepMessage(message) => {
+                self.messages.insert(message.id, *message);
+            }
+            Command::DropMessage { id } => {
+                self.messages.remove(&id);
+            }
             Command::KeepBan(ban) => {
                 self.bans.insert(ban.id.clone(), ban);
             }
@@ -330,6 +336,14 @@ impl World {
             },
             caller_id: session.caller_id.clone(),
         }
+    }
+
+    /// What a script does first.
+    fn begins(&mut self, call: switch::CallId, entry: Entry, session: SessionInfo) -> Event {
+        let first = self.first.clone();
+        let verb = first.unwrap_or_else(|| self.dial(entry, &session));
+        self.sessions.push(session);
+        Event::Verb { call, verb }
     }
 
     /// What the script does next.

@@ -59,25 +59,28 @@ pub(crate) struct Phone {
     pub(crate) pracks: super::phone_prack::Pracks,
     /// The RSeq it acknowledged.
     pub(crate) racked: Vec<String>,
+    /// The type and body of the message it writes, and its answer to one; 0: none.
+    pub(crate) writing: (String, String),
+    pub(crate) takes: u16,
     /// The connection lines of the SDP it was sent.
     pub(crate) connections: Vec<String>,
     pub(super) repeats: BTreeMap<String, Repeat>,
     answers: BTreeMap<String, String>,
     count: u32,
-    cseq: u32,
-    dialog: Dialog,
+    pub(super) cseq: u32,
+    pub(super) dialog: Dialog,
     pub(crate) invite: String,
-    secret: Option<(String, String)>,
+    pub(super) secret: Option<(String, String)>,
     /// Its subscriptions and publications.
     pub(crate) watching: Vec<Watching>,
 }
 
 #[derive(Debug, Default, Clone)]
-struct Dialog {
-    call_id: String,
+pub(super) struct Dialog {
+    pub(super) call_id: String,
     local: String,
     remote: String,
-    target: String,
+    pub(super) target: String,
 }
 
 pub(crate) fn header(text: &str, name: &str) -> String {
@@ -124,6 +127,8 @@ impl Phone {
             max_forwards: 70,
             pracks: super::phone_prack::Pracks::Rightly,
             racked: Vec::new(),
+            writing: Default::default(),
+            takes: 200,
             connections: Vec::new(),
             repeats: BTreeMap::new(),
             answers: BTreeMap::new(),
@@ -168,7 +173,7 @@ impl Phone {
         self.out.push(bytes);
     }
 
-    fn request(
+    pub(super) fn request(
         &mut self,
         method: &str,
         uri: &str,
@@ -181,10 +186,11 @@ impl Phone {
             .get(method)
             .map(String::as_str)
             .unwrap_or_default();
-        let kind = if body.is_empty() {
-            ""
-        } else {
-            "Content-Type: application/sdp\r\n"
+        let written = format!("Content-Type: {}\r\n", self.writing.0);
+        let kind = match (body, method) {
+            ("", _) => "",
+            (_, "MESSAGE") => written.as_str(),
+            _ => "Content-Type: application/sdp\r\n",
         };
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch={branch};rport\r\nMax-Forwards: {}\r\nFrom: {}\r\nTo: {}\r\n\
@@ -201,7 +207,7 @@ impl Phone {
         )
     }
 
-    fn start(&mut self, user: &str) {
+    pub(super) fn start(&mut self, user: &str) {
         self.count += 1;
         self.dialog = Dialog {
             call_id: format!("{}-{}", self.number, self.count),
@@ -369,6 +375,8 @@ impl Phone {
         let branch = self.next();
         let body = if method == "INVITE" {
             self.offer()
+        } else if method == "MESSAGE" {
+            self.writing.1.clone()
         } else {
             String::new()
         };
@@ -439,6 +447,8 @@ impl Phone {
                 }
                 self.answer_text(200, text, "")
             }
+            "MESSAGE" if self.takes == 0 => return,
+            "MESSAGE" => self.answer_text(self.takes, text, ""),
             _ if self.forgets => self.answer_text(481, text, ""),
             _ => self.answer_text(200, text, ""),
         };
