@@ -1,6 +1,7 @@
 //! Whatever four phones and a provider do, in whatever order it arrives: no panic, one record for each call, nothing left
 //! of any, and every lamp tells the truth at the end.
 
+mod lamps;
 mod puppet;
 mod text;
 mod town;
@@ -142,6 +143,7 @@ impl Town {
     /// One order of events: deeds and arrivals mixed, with time in between; then everybody goes home.
     fn order(&mut self) {
         self.lost = [0, 0, 5, 20][self.roll(4)];
+        self.watch_each_other();
         for _ in 0..DEEDS {
             self.deed();
             for _ in 0..self.roll(8) {
@@ -158,6 +160,7 @@ impl Town {
         // A BYE that overtook the 200 of its INVITE was for nobody.
         self.is_silent();
         self.settles(150_000);
+        self.lamps_are_out();
     }
 
     /// What must hold when everybody is home.

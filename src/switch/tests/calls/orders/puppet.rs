@@ -76,18 +76,18 @@ impl Puppet {
         format!("{what}{}x{}", self.number, self.count)
     }
 
-    fn contact(&self) -> String {
+    pub(super) fn contact(&self) -> String {
         format!("Contact: <sip:{}@{}>", self.number, self.address)
     }
 
-    fn send(&mut self, draft: Draft) -> String {
+    pub(super) fn send(&mut self, draft: Draft) -> String {
         let branch = self.fresh("z9hG4bK");
         self.out.push(draft.text(self.address, &branch));
         self.open.insert(branch.clone(), (draft, String::new()));
         branch
     }
 
-    fn outside(&mut self, method: &str, user: &str, more: Vec<String>) -> Draft {
+    pub(super) fn outside(&mut self, method: &str, user: &str, more: Vec<String>) -> Draft {
         let (call_id, tag) = (self.fresh("id"), self.fresh("t"));
         Draft {
             method: method.to_owned(),
