@@ -65,7 +65,7 @@ pub enum Command {
     Join { a: StreamId, b: StreamId },
     /// The stream and its partner, if any, no longer hear one another; an echo ends.
     Part { stream: StreamId },
-    /// Says something to the party of `stream`, in place of its partner's voice. Replaces an earlier playback.
+    /// Says something to the party of `stream`, in place of its partner's voice (but see [`Tone::Ringback`]). Replaces an earlier playback.
     Play {
         stream: StreamId,
         play: PlayId,
@@ -111,7 +111,7 @@ pub enum Source {
 /// Progress tones, 425 Hz (ITU-T E.180).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Tone {
-    /// 1 s on, 4 s off.
+    /// 1 s on, 4 s off. It is heard only while the partner, if there is one, is silent.
     Ringback,
     /// 0.5 s on, 0.5 s off.
     Busy,

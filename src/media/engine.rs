@@ -187,7 +187,7 @@ impl Engine {
         let Some((from, to)) = self.streams.get2_mut(key, partner) else {
             return;
         };
-        if !to.listens() {
+        if !to.listens_to_partner(now) {
             return;
         }
         match (&mut from.path, heard.load) {

@@ -14,6 +14,8 @@ use crate::{Clip, Codec, PlayId, Source, Tone};
 pub(crate) const FRAME: Duration = Duration::from_millis(20);
 /// When ticks come later than this, the playback goes on from there and makes no burst.
 const MAX_BEHIND: Duration = Duration::from_millis(200);
+/// A ringback is heard again when the partner has been silent for this long.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// A playback under way.
 #[derive(Debug)]
@@ -74,6 +76,16 @@ impl Player {
     /// Whether only a command ends it.
     pub(crate) fn endless(&self) -> bool {
         self.repeat
+    }
+
+    /// The partner's voice is there: whether it may be heard in place of this.
+    pub(crate) fn gives_way(&mut self, now: Instant) -> bool {
+        // RFC 3960 §3.2: a local ringback only while no media comes from the party that rings.
+        let ringback = matches!(self.source, Playing::Tone(Tone::Ringback));
+        if ringback {
+            self.due = Some(now + SILENCE);
+        }
+        ringback
     }
 
     /// Makes ready for a codec. False when it cannot be encoded. Allocates.

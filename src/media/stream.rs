@@ -218,6 +218,13 @@ impl Stream {
         self.player.is_none() && negotiated.is_some_and(|n| n.direction.sends())
     }
 
+    /// As `listens`, for the voice of the partner: a ringback gives way to it.
+    pub(crate) fn listens_to_partner(&mut self, now: Instant) -> bool {
+        let negotiated = self.negotiated.as_ref();
+        let sends = negotiated.is_some_and(|n| n.direction.sends());
+        sends && self.player.as_mut().is_none_or(|p| p.gives_way(now))
+    }
+
     /// Sends an RTP packet whose first bytes are room for `header`.
     pub(crate) fn transmit(
         &mut self,

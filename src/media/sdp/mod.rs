@@ -170,6 +170,30 @@ pub fn answer(local: &LocalMedia, offer: &[u8]) -> Result<(Vec<u8>, Negotiated),
     Ok((text.into_bytes(), negotiated))
 }
 
+/// As [`answer`], for a party whose audio stood as `now`: when it switches it off (port 0), the answer does too, and the
+/// party counts as holding us until it offers audio again.
+pub fn answer_again(
+    local: &LocalMedia,
+    offer: &[u8],
+    now: &Negotiated,
+) -> Result<(Vec<u8>, Negotiated), SdpError> {
+    match answer(local, offer) {
+        Err(SdpError::NoAudio) => {}
+        answered => return answered,
+    }
+    let session = read::parse(offer)?;
+    if !read::is_switched_off(&session) {
+        return Err(SdpError::NoAudio);
+    }
+    let off = Negotiated {
+        direction: Direction::Inactive,
+        ..now.clone()
+    };
+    // RFC 3264 §8.2: a stream offered with port 0 is answered with port 0.
+    let text = write::answer(local, &session, usize::MAX, (&[], off.direction));
+    Ok((text.into_bytes(), off))
+}
+
 /// What the party's `answer` to our [`offer`] of the same `local` agrees on: the first codec it lists that we offered.
 pub fn accept(local: &LocalMedia, answer: &[u8]) -> Result<Negotiated, SdpError> {
     let session = read::parse(answer)?;
@@ -209,7 +233,9 @@ fn agree(
     (codec, payload_type, receive_type): (Codec, u8, u8),
     dtmf: Option<Dtmf>,
 ) -> Result<Negotiated, SdpError> {
-    if local.address.is_ipv4() != audio.remote.is_ipv4() {
+    // A hold by 0.0.0.0 names no address at all, whatever its family.
+    let named = !audio.remote.ip().is_unspecified();
+    if named && local.address.is_ipv4() != audio.remote.is_ipv4() {
         return Err(SdpError::BadAddress);
     }
     Ok(Negotiated {

@@ -56,13 +56,23 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Session, SdpError> {
     Ok(session)
 }
 
+fn is_plain_audio(media: &Media) -> bool {
+    media.media == "audio" && media.proto.eq_ignore_ascii_case("RTP/AVP")
+}
+
+/// Whether there is audio that could be ours, but all of it is switched off (RFC 3264 §8.2).
+pub(super) fn is_switched_off(session: &Session) -> bool {
+    let mut lines = session.medias.iter().filter(|m| is_plain_audio(m));
+    lines.next().is_some_and(|m| m.port == 0) && lines.all(|m| m.port == 0)
+}
+
 /// The first audio line over plain RTP that is not switched off.
 pub(super) fn audio(session: &Session) -> Result<Audio, SdpError> {
     let (index, media) = session
         .medias
         .iter()
         .enumerate()
-        .find(|(_, m)| m.media == "audio" && m.port != 0 && m.proto.eq_ignore_ascii_case("RTP/AVP"))
+        .find(|(_, m)| is_plain_audio(m) && m.port != 0)
         .ok_or(SdpError::NoAudio)?;
     let connection = media.connections.first().or(session.connection.as_ref());
     let address = address(connection.ok_or(SdpError::BadAddress)?)?;

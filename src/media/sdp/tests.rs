@@ -279,3 +279,42 @@ proptest! {
         let _ = accept(&local(&Codec::ALL), &sdp);
     }
 }
+
+#[test]
+fn audio_switched_off_in_mid_call_is_a_hold() {
+    let local = local(&[Codec::Pcmu]);
+    let (_, now) = answer(&local, &phone("m=audio 4000 RTP/AVP 0\r\n")).unwrap();
+    let off = phone("m=audio 0 RTP/AVP 0\r\nm=video 0 RTP/AVP 31\r\n");
+    assert_eq!(
+        answer(&local, &off),
+        Err(SdpError::NoAudio),
+        "in a first offer"
+    );
+    let (sdp, held) = answer_again(&local, &off, &now).unwrap();
+    assert!(text(&sdp).ends_with("m=audio 0 RTP/AVP 0\r\nm=video 0 RTP/AVP 31\r\n"));
+    let inactive = Negotiated {
+        direction: Direction::Inactive,
+        ..now.clone()
+    };
+    assert_eq!(held, inactive);
+    for other in ["m=video 0 RTP/AVP 31\r\n", "m=audio 4000 RTP/SAVP 0\r\n"] {
+        assert_eq!(
+            answer_again(&local, &phone(other), &held),
+            Err(SdpError::NoAudio)
+        );
+    }
+    let back = phone("m=audio 4000 RTP/AVP 0\r\nm=video 0 RTP/AVP 31\r\n");
+    assert_eq!(answer_again(&local, &back, &held).unwrap().1, now);
+}
+
+#[test]
+fn an_old_hold_on_ipv6_may_name_0_0_0_0() {
+    let local = LocalMedia {
+        address: "[2001:db8::9]:20000".parse().unwrap(),
+        ..local(&[Codec::Pcmu])
+    };
+    let hold = b"v=0\r\no=- 1 1 IN IP6 ::1\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
+    let (sdp, got) = answer(&local, hold).unwrap();
+    assert!(text(&sdp).contains("c=IN IP6 2001:db8::9") && text(&sdp).contains("a=recvonly"));
+    assert_eq!(got.direction, Direction::RecvOnly);
+}

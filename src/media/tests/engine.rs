@@ -844,3 +844,37 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_ringback_gives_way_to_the_partner_while_it_is_heard() {
+    let mut world = World::joined(Codec::Pcmu, Codec::Pcmu);
+    let play = |tone| Command::Play {
+        stream: B,
+        play: PlayId(1),
+        source: Source::Tone(tone),
+        repeat: true,
+    };
+    world.command(play(Tone::Ringback));
+    world.passes(500);
+    assert_eq!(world.rtp_to(B).len(), 25, "the tone");
+    world.sent.clear();
+    let mut phone = Phone::new(Codec::Pcmu, 1);
+    for _ in 0..50 {
+        let packet = phone.tone(20);
+        world.rtp(A, PHONE_A, &packet);
+        world.passes(20);
+    }
+    let got = world.rtp_to(B);
+    assert_eq!(got.len(), 50, "the partner alone");
+    assert!(purity(&listen(Codec::Pcmu, &got), 8_000, 1_000.0) > 0.97);
+    world.sent.clear();
+    world.passes(900);
+    assert_eq!(world.rtp_to(B).len(), 0, "it may go on");
+    world.passes(600);
+    assert!((24..=28).contains(&world.rtp_to(B).len()), "the tone again");
+    world.command(play(Tone::Busy));
+    world.sent.clear();
+    let packet = phone.tone(20);
+    world.rtp(A, PHONE_A, &packet);
+    assert_eq!(world.rtp_to(B).len(), 0, "no other tone gives way");
+}
