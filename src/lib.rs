@@ -9,6 +9,7 @@ pub mod check;
 pub mod config;
 pub mod journal;
 mod layers;
+mod music;
 mod phones;
 mod reach;
 pub mod run;

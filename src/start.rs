@@ -321,6 +321,7 @@ pub(crate) fn switch_config(config: &Config) -> Result<switch::Config, StartErro
         rtp_port_max: config.rtp.port_max,
         rtp_timeout: Duration::from_secs(config.rtp.timeout_s),
         rtp_hold_timeout: Duration::from_secs(config.rtp.hold_timeout_s),
+        music_on_hold: config.media.music_on_hold.clone(),
         outbound_prefix: config.dialplan.outbound_prefix.clone(),
         emergency: config.emergency.numbers.clone(),
         trace: config.trace.enabled,

@@ -34,6 +34,7 @@ fn settings() -> switch::Config {
         rtp_port_max: 10_100,
         rtp_timeout: Duration::from_secs(30),
         rtp_hold_timeout: Duration::from_secs(3_600),
+        music_on_hold: String::new(),
         outbound_prefix: "9".into(),
         emergency: Vec::new(),
         trace: false,

@@ -561,6 +561,12 @@ impl Endpoint {
         self.dialogs.get(dialog).map(crate::dialog::Dialog::names)
     }
 
+    /// Whether the caller takes reliable provisional responses: without an offer in its INVITE only such may have ours.
+    pub fn rings_reliably(&self, dialog: DialogId) -> bool {
+        let dialog = self.dialogs.get(dialog);
+        dialog.is_some_and(crate::dialog::Dialog::takes_reliable)
+    }
+
     /// Asks the peer of an answered call for a sign of life; whatever it answers is told as `Probed`.
     pub fn probe(&mut self, now: Instant, dialog: DialogId) {
         self.with(now, dialog, |dialog, layer| dialog.probe(layer));

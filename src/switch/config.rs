@@ -33,6 +33,8 @@ pub struct Config {
     pub rtp_port_max: u16,
     pub rtp_timeout: Duration,
     pub rtp_hold_timeout: Duration,
+    /// What a held party hears: a prompt's name, or a folder of them. Empty: nothing.
+    pub music_on_hold: String,
     /// `[dialplan] outbound_prefix`.
     pub outbound_prefix: String,
     /// `[emergency] numbers`.

@@ -1,7 +1,8 @@
 //! Which event concerns whom: from the doors to the call, the registrar or the trunk.
 
 use crate::call::{
-    Activity, Call, Script, dial, end, gather, life, offer, originate, play, script, talk,
+    Activity, Call, LegState, Script, dial, early, end, gather, life, offer, originate, play,
+    script, talk,
 };
 use crate::cause::{Told, Verdict};
 use crate::command::Command;
@@ -142,12 +143,13 @@ impl Switch {
                 transaction,
                 status,
             } => message::inside::told(&mut self.office, dialog, transaction, status),
-            SipEvent::Reanswered { .. } | SipEvent::Info { .. } => {}
+            SipEvent::Info { .. } => {}
             SipEvent::Cancelled { .. }
             | SipEvent::Ringing { .. }
             | SipEvent::Answered { .. }
             | SipEvent::Refused { .. }
             | SipEvent::Reoffered { .. }
+            | SipEvent::Reanswered { .. }
             | SipEvent::Confirmed { .. }
             | SipEvent::Pracked { .. }
             | SipEvent::Probed { .. }
@@ -176,10 +178,12 @@ impl Switch {
                 cancelled(office, call, index);
             }),
             SipEvent::Ringing {
-                dialog, response, ..
+                dialog,
+                status,
+                response,
             } => {
                 self.leg(dialog, |office, call, index| {
-                    dial::ringing(office, call, index, &response)
+                    early::progressed(office, call, index, (status, &response));
                 });
             }
             SipEvent::Answered { dialog, response } => {
@@ -197,15 +201,13 @@ impl Switch {
                     dial::refused(office, call, index, (status, told))
                 });
             }
-            SipEvent::Reoffered { dialog, request } => {
-                if !self.office.dialogs.contains_key(&dialog) {
-                    return self.office.sip.refuse_reoffer(self.office.now, dialog, 481);
-                }
-                self.leg(dialog, |office, call, index| {
-                    offer::reoffered(office, call, index, request.body())
-                });
+            SipEvent::Reoffered { dialog, request } => self.reoffered(dialog, request.body()),
+            SipEvent::Confirmed { dialog, sdp } => {
+                self.confirmed(dialog, &sdp.unwrap_or_default());
             }
-            SipEvent::Confirmed { dialog, sdp } => self.confirmed(dialog, sdp.as_deref()),
+            SipEvent::Reanswered { dialog, result } => {
+                self.reanswered(dialog, result.as_deref().map_err(|status| *status));
+            }
             SipEvent::Pracked { dialog, sdp } => self.pracked(dialog, sdp.as_deref()),
             SipEvent::Probed { dialog, status } => self.leg(dialog, |office, call, index| {
                 life::probed(office, call, index, status);
@@ -221,12 +223,32 @@ impl Switch {
             | SipEvent::Request { .. }
             | SipEvent::Response { .. }
             | SipEvent::Ended { .. }
-            | SipEvent::Reanswered { .. }
             | SipEvent::Inside { .. }
             | SipEvent::Told { .. }
             | SipEvent::Subscription { .. }
             | SipEvent::Info { .. } => {}
         }
+    }
+
+    fn reoffered(&mut self, dialog: DialogId, sdp: &[u8]) {
+        if !self.office.dialogs.contains_key(&dialog) {
+            return self.office.sip.refuse_reoffer(self.office.now, dialog, 481);
+        }
+        self.leg(dialog, |office, call, index| {
+            offer::reoffered(office, call, index, sdp);
+        });
+    }
+
+    fn reanswered(&mut self, dialog: DialogId, result: Result<&[u8], u16>) {
+        self.leg(dialog, |office, call, index| {
+            offer::reanswered(office, call, index, result);
+        });
+    }
+
+    fn confirmed(&mut self, dialog: DialogId, sdp: &[u8]) {
+        self.leg(dialog, |office, call, index| {
+            offer::confirmed(office, call, index, sdp);
+        });
     }
 
     /// Runs `work` on the leg of `dialog`; a dialog that belongs to no live call concerns nobody.
@@ -241,18 +263,6 @@ impl Switch {
                 .is_some_and(|leg| leg.dialog == Some(dialog) && leg.is_live());
             if current {
                 work(office, call, index);
-            }
-        });
-    }
-
-    fn confirmed(&mut self, dialog: DialogId, sdp: Option<&[u8]>) {
-        let sdp = sdp.unwrap_or_default();
-        self.leg(dialog, |office, call, index| {
-            if let Err(why) = offer::confirmed(office, call, index, sdp) {
-                if let Some(leg) = call.legs.get_mut(index) {
-                    leg.diagnosis = Some(why.clone());
-                }
-                end::end(office, call, Verdict::completed(why));
             }
         });
     }
@@ -403,18 +413,21 @@ impl Switch {
 
 /// The party of leg `index` never acknowledged our answer.
 fn lost(office: &mut Office, call: &mut Call, index: usize) {
-    diagnosed(office, call, index, "never acknowledged our answer");
-}
-
-fn expired(office: &mut Office, call: &mut Call, index: usize) {
-    diagnosed(office, call, index, "nobody refreshed its session in time");
-}
-
-fn diagnosed(office: &mut Office, call: &mut Call, index: usize, why: &str) {
-    if let Some(leg) = call.legs.get_mut(index) {
-        leg.diagnosis = Some(why.to_owned());
+    let up = (call.legs.get(index)).is_some_and(|leg| leg.state == LegState::Up);
+    if up {
+        let why = "never acknowledged our answer";
+        return life::vanished(office, call, index, why.to_owned());
     }
-    left(office, call, index);
+    // RFC 3262 §3: what was never acknowledged is early media; the endpoint has refused the call.
+    end::leg_ended(office, call, index);
+    let why = "the caller never acknowledged our early media";
+    end::end(office, call, Verdict::refused(504, why));
+}
+
+/// RFC 4028 §10: nobody refreshed the session of leg `index`, and the endpoint hung up.
+fn expired(office: &mut Office, call: &mut Call, index: usize) {
+    let why = "let its session timer run out";
+    life::vanished(office, call, index, why.to_owned());
 }
 
 /// Keeps why the party of leg `index` is leaving.

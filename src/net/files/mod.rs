@@ -7,6 +7,7 @@ mod decode;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -102,6 +103,8 @@ pub(crate) struct Shelf {
     root: PathBuf,
     cache: Mutex<Cache>,
     warned: Mutex<HashSet<String>>,
+    /// How many turns the files of folders had.
+    turn: AtomicUsize,
 }
 
 impl Shelf {
@@ -110,6 +113,7 @@ impl Shelf {
             root,
             cache: Mutex::default(),
             warned: Mutex::default(),
+            turn: AtomicUsize::new(0),
         }
     }
 
@@ -128,7 +132,11 @@ impl Shelf {
     }
 
     fn find_or_make(&self, name: &str, codec: Codec) -> Result<Arc<Clip>, SoundError> {
-        let path = find(&self.root, name)?;
+        let mut path = find(&self.root, name)?;
+        if path.is_dir() {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+            path = one_of(&path, turn)?;
+        }
         let about = fs::metadata(&path)?;
         let version = (about.modified()?, about.len());
         let key = (path, codec);
@@ -146,7 +154,24 @@ impl Shelf {
     }
 }
 
-/// The file of a prompt: the name as it is when it has a known extension, else with .wav or .flac.
+/// The sound file of a folder whose turn it is.
+fn one_of(folder: &Path, turn: usize) -> Result<PathBuf, SoundError> {
+    let entries = fs::read_dir(folder)?.filter_map(Result::ok);
+    let sounds = entries.map(|entry| entry.path());
+    let mut sounds: Vec<_> = sounds.filter(|path| is_sound(path)).collect();
+    sounds.sort_unstable();
+    let place = turn.checked_rem(sounds.len());
+    let chosen = place.and_then(|place| sounds.into_iter().nth(place));
+    chosen.ok_or(SoundError::Missing)
+}
+
+fn is_sound(path: &Path) -> bool {
+    let extension = path.extension();
+    extension.is_some_and(|e| e.eq_ignore_ascii_case("wav") || e.eq_ignore_ascii_case("flac"))
+}
+
+/// The file of a prompt: the name as it is when it has a known extension, else with .wav or .flac; or else the folder
+/// of that name, which stands for its files in turn.
 fn find(root: &Path, name: &str) -> Result<PathBuf, SoundError> {
     let relative = Path::new(name);
     let plain = relative
@@ -156,10 +181,7 @@ fn find(root: &Path, name: &str) -> Result<PathBuf, SoundError> {
         return Err(SoundError::Outside);
     }
     let whole = root.join(relative);
-    let known = relative
-        .extension()
-        .is_some_and(|e| e.eq_ignore_ascii_case("wav") || e.eq_ignore_ascii_case("flac"));
-    if known {
+    if is_sound(relative) {
         return Some(whole)
             .filter(|path| path.is_file())
             .ok_or(SoundError::Missing);
@@ -169,6 +191,7 @@ fn find(root: &Path, name: &str) -> Result<PathBuf, SoundError> {
         .iter()
         .map(|extension| PathBuf::from(format!("{}.{extension}", whole.display())))
         .find(|path| path.is_file())
+        .or(Some(whole).filter(|path| path.is_dir()))
         .ok_or(SoundError::Missing)
 }
 
@@ -329,11 +352,25 @@ mod tests {
         }
         assert!(find(&sounds, "en/v1.2").is_ok());
         assert!(find(&sounds, "en/v1.2.wav").is_ok());
-        assert!(matches!(find(&sounds, "en"), Err(SoundError::Missing)));
         assert!(matches!(
             find(&sounds, "none.wav"),
             Err(SoundError::Missing)
         ));
+    }
+
+    #[test]
+    fn the_files_of_a_folder_take_turns() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("music/none")).unwrap();
+        fs::write(dir.path().join("music/licence.txt"), "ours").unwrap();
+        for (name, ms) in [("b.wav", 200), ("a.wav", 100), ("c.wav", 300)] {
+            write_wav(&dir.path().join("music").join(name), 8000, ms);
+        }
+        let shelf = Shelf::new(dir.path().to_owned());
+        let next = || shelf.load("music", Codec::Pcmu).map(|c| c.frames.len());
+        let turns = [next(), next(), next(), next()];
+        assert_eq!(turns, [Some(5), Some(10), Some(15), Some(5)]);
+        assert!(shelf.load("music/none", Codec::Pcmu).is_none());
     }
 
     #[test]

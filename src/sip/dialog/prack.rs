@@ -105,6 +105,10 @@ impl Dialog {
         }));
     }
 
+    pub(crate) fn takes_reliable(&self) -> bool {
+        self.early.is_some()
+    }
+
     /// Whether ringing as wanted (status, SDP, headers) is done here.
     pub(super) fn rings_reliably(
         &mut self,

@@ -5,15 +5,23 @@ use super::{Call, LegState};
 use crate::identity;
 use crate::office::Office;
 
-/// 180 to the caller, unless it already hears something.
-pub(crate) fn ring(office: &mut Office, call: &mut Call) {
+/// 180, or another 1xx, to the caller, unless it already hears us.
+pub(crate) fn ring(office: &mut Office, call: &mut Call, status: u16) {
     let Some(leg) = call.subject() else { return };
     if leg.state != LegState::Ringing {
         return;
     }
     if let Some(dialog) = leg.dialog {
         let headers = identity::of_reached(office, call);
-        office.sip.ring(office.now, dialog, 180, None, &headers);
+        office.sip.ring(office.now, dialog, status, None, &headers);
+    }
+}
+
+/// Lets the caller hear us: before the answer where that is possible, else by the answer.
+pub(crate) fn be_heard(office: &mut Office, call: &mut Call) -> Result<(), MediaTrouble> {
+    match early(office, call, None) {
+        Err(MediaTrouble::NoOffer) => answer(office, call, None),
+        other => other,
     }
 }
 
@@ -29,6 +37,10 @@ pub(crate) fn early(
     let (LegState::Ringing, Some(dialog)) = (leg.state, leg.dialog) else {
         return Ok(());
     };
+    if leg.offered.is_empty() && !office.sip.rings_reliably(dialog) {
+        // RFC 3261 §13.2.1: an offer of ours may only be in a reliable response, which the answer is.
+        return Err(MediaTrouble::NoOffer);
+    }
     let sdp = subject_sdp(office, call, prefer)?;
     let headers = identity::of_reached(office, call);
     office
@@ -91,14 +103,14 @@ fn subject_sdp(
         return Ok(sdp);
     }
     let mut local = leg.local(office)?;
-    if leg.offered.is_empty() {
-        return Ok(media::sdp::offer(&local));
-    }
     if let Some(codec) = prefer
         && let Some(at) = local.codecs.iter().position(|c| *c == codec)
     {
         let codec = local.codecs.remove(at);
         local.codecs.insert(0, codec);
+    }
+    if leg.offered.is_empty() {
+        return Ok(media::sdp::offer(&local));
     }
     let (sdp, negotiated) =
         media::sdp::answer(&local, &leg.offered).map_err(|e| sdp_trouble(&e))?;

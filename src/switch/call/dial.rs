@@ -1,9 +1,9 @@
 //! `dial`: rings one or many parties at once; the first to answer wins, the others are cancelled.
 
-use super::leg::sdp_trouble;
+use super::early::{self, Progress, Sound};
 use super::{
-    Activity, Call, Leg, LegState, MAX_LEGS, Script, answer, emergency, end, journey, originate,
-    play, talk,
+    Activity, Call, Leg, LegState, MAX_LEGS, Script, answer, emergency, end, hold, journey,
+    originate, talk,
 };
 use crate::cause::{self, Told, Verdict};
 use crate::diversion;
@@ -13,7 +13,6 @@ use crate::target::{self, Branch};
 use crate::trunk;
 use crate::verb::{DialOptions, Dialed, Outcome, TargetSpec};
 use directory::Reliability;
-use media::Tone;
 use sip::{DialogId, Flow, Invite, Message, Reliable, SessionTimer};
 use std::time::{Duration, Instant};
 
@@ -31,8 +30,9 @@ pub(crate) struct Dial {
     pub(crate) caller_id: String,
     /// The leg that answered.
     pub(crate) answered: Option<usize>,
-    /// Some party rings.
-    pub(crate) ringing: bool,
+    pub(crate) progress: Progress,
+    /// What the caller hears of it.
+    pub(crate) sound: Sound,
 }
 
 /// Starts the verb.
@@ -51,7 +51,8 @@ pub(crate) fn start(
         told: Told::default(),
         caller_id,
         answered: None,
-        ringing: false,
+        progress: Progress::Nothing,
+        sound: Sound::Nothing,
         options,
     };
     let mut branches = Vec::new();
@@ -83,9 +84,6 @@ pub(crate) fn start(
     call.arm(office, timeout);
     for branch in branches {
         add(office, call, branch);
-    }
-    if call.is_up() {
-        play::tone(office, call, Tone::Ringback);
     }
     check(office, call);
 }
@@ -146,6 +144,8 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
     };
     leg.flow = Some(flow);
     leg.state = LegState::Ringing;
+    leg.negotiated = None;
+    leg.forks.clear();
     put_first(leg, prefer);
     let local = match leg.local(office) {
         Ok(local) => local,
@@ -230,71 +230,9 @@ fn reliable(trunk: Option<&directory::Trunk>) -> Reliable {
     }
 }
 
-/// A 101 to 199 of leg `index`.
-pub(crate) fn ringing(office: &mut Office, call: &mut Call, index: usize, response: &Message) {
-    // RFC 6228 §4: a fork of the provider's ended; nothing rings because of that.
-    if response.status() == Some(199) {
-        return;
-    }
-    if let Some(leg) = call.legs.get_mut(index) {
-        identity::note(office, leg, response);
-    }
-    let Activity::Dial(dial) = &mut call.activity else {
-        return;
-    };
-    dial.ringing = true;
-    let alone = dial.branches.len() == 1;
-    if call.emergency.is_some() {
-        let timeout = dial.options.timeout;
-        call.arm(office, timeout);
-    }
-    if alone && !response.body().is_empty() && !call.is_up() {
-        return early(office, call, index, response);
-    }
-    answer::ring(office, call);
-}
-
-/// Early media of the only party that rings is passed to the caller (RFC 3960 §3.2).
-fn early(office: &mut Office, call: &mut Call, index: usize, response: &Message) {
-    if settle(office, call, index, response).is_err() {
-        return answer::ring(office, call);
-    }
-    let codec = call
-        .legs
-        .get(index)
-        .and_then(|leg| leg.negotiated.as_ref())
-        .map(|n| n.codec);
-    if answer::early(office, call, codec).is_ok() {
-        talk::join(office, call, index);
-    }
-}
-
-/// Takes over the SDP answer in `response`; the same answer again changes nothing.
-fn settle(
-    office: &mut Office,
-    call: &mut Call,
-    index: usize,
-    response: &Message,
-) -> Result<(), String> {
-    let Some(leg) = call.legs.get_mut(index) else {
-        return Err(String::new());
-    };
-    let body = response.body();
-    if body.is_empty() && leg.negotiated.is_some() {
-        return Ok(());
-    }
-    let mut local = leg.local(office).map_err(|t| t.why())?;
-    local.version = local.version.saturating_sub(1);
-    let negotiated = media::sdp::accept(&local, body).map_err(|e| sdp_trouble(&e).why())?;
-    if leg.negotiated.as_ref() != Some(&negotiated) {
-        leg.settle(office, negotiated);
-    }
-    Ok(())
-}
-
 /// Leg `index` answered: it wins, unless its SDP is unusable.
 pub(crate) fn answered(office: &mut Office, call: &mut Call, index: usize, response: &Message) {
-    if let Err(why) = settle(office, call, index, response) {
+    if let Err(why) = early::agree(office, call, index, response) {
         let dialog = call.legs.get_mut(index).and_then(|leg| {
             leg.diagnosis = Some(why);
             leg.dialog
@@ -307,6 +245,7 @@ pub(crate) fn answered(office: &mut Office, call: &mut Call, index: usize, respo
     if let Some(leg) = call.legs.get_mut(index) {
         leg.state = LegState::Up;
         identity::note(office, leg, response);
+        leg.forks.clear();
     }
     if matches!(call.activity, Activity::Originate { .. }) {
         return originate::answered(office, call, index);
@@ -420,7 +359,7 @@ fn check(office: &mut Office, call: &mut Call) {
         let told = dial.told;
         let why = hint(call, code);
         let ending = cause::ending_of(cause::meant(code, told));
-        give_up(
+        return give_up(
             office,
             call,
             Verdict {
@@ -429,6 +368,7 @@ fn check(office: &mut Office, call: &mut Call) {
             },
         );
     }
+    early::sound(office, call);
 }
 
 /// It rang long enough.
@@ -444,9 +384,7 @@ fn give_up(office: &mut Office, call: &mut Call, why: Verdict) {
         return;
     };
     let ring = office.now.duration_since(dial.since);
-    if call.is_up() {
-        play::stop(office, call);
-    }
+    early::silence(office, call);
     let (code, told) = (why.sip_code, why.told);
     let meant = cause::meant(code, told);
     call.verdict = Some(why);
@@ -484,5 +422,6 @@ pub(crate) fn abandon(office: &mut Office, call: &mut Call) {
     }
     call.disarm(office);
     call.activity = Activity::Idle;
+    hold::tune(office, call);
     debug_assert!(call.script == Script::Absent);
 }

@@ -1,5 +1,6 @@
 //! Emergency calls: led by the host, never by a script. Every trunk in turn until one takes the call.
 
+use super::early::Progress;
 use super::{Call, dial, end};
 use crate::cause::Verdict;
 use crate::notice::Notice;
@@ -66,7 +67,7 @@ pub(crate) fn next(office: &mut Office, call: &mut Call, code: u16) {
         options,
         caller_id,
     );
-    if matches!(&call.activity, super::Activity::Dial(dial) if !dial.ringing) {
+    if matches!(&call.activity, super::Activity::Dial(dial) if dial.progress == Progress::Nothing) {
         call.arm(office, NO_SIGN);
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Gather {
 
 /// Starts the verb.
 pub(crate) fn start(office: &mut Office, call: &mut Call, options: GatherOptions) {
-    if let Err(trouble) = answer::early(office, call, None) {
+    if let Err(trouble) = answer::be_heard(office, call) {
         return call.finish(
             office,
             Outcome::Invalid(format!("cannot gather: {}", trouble.why())),

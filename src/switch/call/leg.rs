@@ -1,10 +1,12 @@
 //! A leg: one party on one dialog with one stream.
 
+use super::early::Fork;
 use crate::cause::Told;
 use crate::identity::Identity;
 use crate::office::Office;
 use media::{
-    Direction as MediaDirection, LocalMedia, Negotiated, SdpError, Settings, StreamId, StreamStats,
+    Direction as MediaDirection, LocalMedia, Negotiated, PlayId, SdpError, Settings, StreamId,
+    StreamStats,
 };
 use sip::{DialogId, Flow};
 use std::net::{IpAddr, SocketAddr};
@@ -52,6 +54,10 @@ pub(crate) struct Leg {
     pub(crate) open: bool,
     pub(crate) version: u64,
     pub(crate) negotiated: Option<Negotiated>,
+    /// What the forks of the party answered before one of them took the call, the latest last.
+    pub(crate) forks: Vec<Fork>,
+    /// The music that the held party hears.
+    pub(crate) music: Option<PlayId>,
     pub(crate) stats: Option<StreamStats>,
     pub(crate) diagnosis: Option<String>,
     /// When the silent party was asked for a sign of life that has not come.
@@ -66,6 +72,8 @@ pub(crate) struct Leg {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MediaTrouble {
     NoPort,
+    /// The caller sent no offer: it cannot hear us before it is answered.
+    NoOffer,
     Sdp(String, u16),
 }
 
@@ -86,6 +94,8 @@ impl Leg {
             open: false,
             version: 0,
             negotiated: None,
+            forks: Vec::new(),
+            music: None,
             stats: None,
             diagnosis: None,
             asked: None,
@@ -171,6 +181,7 @@ impl MediaTrouble {
     pub(crate) fn code(&self) -> u16 {
         match self {
             MediaTrouble::NoPort => 503,
+            MediaTrouble::NoOffer => 488,
             MediaTrouble::Sdp(_, code) => *code,
         }
     }
@@ -178,6 +189,7 @@ impl MediaTrouble {
     pub(crate) fn why(&self) -> String {
         match self {
             MediaTrouble::NoPort => "all RTP ports are in use".to_owned(),
+            MediaTrouble::NoOffer => "the caller offered no media".to_owned(),
             MediaTrouble::Sdp(why, _) => why.clone(),
         }
     }

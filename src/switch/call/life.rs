@@ -39,8 +39,8 @@ pub(crate) fn probed(office: &mut Office, call: &mut Call, index: usize, status:
     }
 }
 
-/// Leg `index` ends as if its party had hung up.
-fn vanished(office: &mut Office, call: &mut Call, index: usize, why: String) {
+/// Leg `index` ends as if its party had hung up; `why` is said of the party.
+pub(crate) fn vanished(office: &mut Office, call: &mut Call, index: usize, why: String) {
     let Some(leg) = call.legs.get_mut(index) else {
         return;
     };
@@ -49,10 +49,19 @@ fn vanished(office: &mut Office, call: &mut Call, index: usize, why: String) {
         let reason = cause::reason(408);
         office.sip.bye(office.now, dialog, Some(reason));
     }
-    end::leg_ended(office, call, index);
+    let who = if index == call.subject {
+        "caller"
+    } else {
+        "called party"
+    };
+    without(office, call, index, format!("the {who} {why}"));
+}
+
+/// The call goes on without leg `index`, if it can; `why` is for the record.
+pub(crate) fn without(office: &mut Office, call: &mut Call, index: usize, why: String) {
+    end::drop_leg(office, call, index, None);
     if index == call.subject {
-        let verdict = Verdict::completed(format!("the caller {why}"));
-        return end::end(office, call, verdict);
+        return end::end(office, call, Verdict::completed(why));
     }
-    talk::party_left(office, call, index, format!("the called party {why}"));
+    talk::party_left(office, call, index, why);
 }

@@ -5,9 +5,11 @@
 
 pub(crate) mod answer;
 pub(crate) mod dial;
+pub(crate) mod early;
 pub(crate) mod emergency;
 pub(crate) mod end;
 pub(crate) mod gather;
+pub(crate) mod hold;
 pub(crate) mod journey;
 pub(crate) mod leg;
 pub(crate) mod life;
@@ -171,6 +173,7 @@ impl Call {
     pub(crate) fn finish(&mut self, office: &mut Office, outcome: Outcome) {
         self.disarm(office);
         self.activity = Activity::Idle;
+        hold::tune(office, self);
         script::resume(office, self, outcome);
     }
 

@@ -15,7 +15,7 @@ pub(crate) struct Play {
 
 /// Starts the verb.
 pub(crate) fn start(office: &mut Office, call: &mut Call, prompts: Vec<String>) {
-    if let Err(trouble) = answer::early(office, call, None) {
+    if let Err(trouble) = answer::be_heard(office, call) {
         return call.finish(
             office,
             Outcome::Invalid(format!("cannot play: {}", trouble.why())),

@@ -1,5 +1,6 @@
 //! The script as one more remote party: it asks a verb, the call answers later.
 
+use super::leg::MediaTrouble;
 use super::{Activity, Call, Script, answer, dial, end, gather, play};
 use crate::cause::{self, Verdict};
 use crate::command::Command;
@@ -49,7 +50,7 @@ pub(crate) fn verb(office: &mut Office, call: &mut Call, verb: Verb) {
             ),
         },
         Verb::Ringing => {
-            answer::ring(office, call);
+            answer::ring(office, call, 180);
             resume(office, call, Outcome::Done);
         }
         Verb::Progress => progress(office, call),
@@ -90,6 +91,10 @@ fn progress(office: &mut Office, call: &mut Call) {
             if !call.is_up() {
                 play::tone(office, call, Tone::Ringback);
             }
+            resume(office, call, Outcome::Done);
+        }
+        Err(MediaTrouble::NoOffer) => {
+            answer::ring(office, call, 180);
             resume(office, call, Outcome::Done);
         }
         Err(trouble) => end::end(

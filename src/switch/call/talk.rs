@@ -1,6 +1,6 @@
 //! Two legs bridged: from the answer until one of them hangs up.
 
-use super::{Activity, Call, end, journey};
+use super::{Activity, Call, end, hold, journey};
 use crate::cause::Verdict;
 use crate::office::Office;
 use crate::verb::{DialStatus, Dialed, Outcome};
@@ -15,9 +15,15 @@ pub(crate) struct Talk {
 }
 
 /// The subject and leg `index` hear each other.
-pub(crate) fn join(office: &mut Office, call: &Call, index: usize) {
+pub(crate) fn join(office: &mut Office, call: &mut Call, index: usize) {
     let (a, b) = (call.stream(call.subject), call.stream(index));
     office.media(media::Command::Join { a, b });
+    for index in [call.subject, index] {
+        if let Some(leg) = call.legs.get_mut(index) {
+            // To join ends it.
+            leg.music = None;
+        }
+    }
 }
 
 /// The dialled party answered.
@@ -36,6 +42,7 @@ pub(crate) fn start(
         since: office.now,
         ring,
     });
+    hold::tune(office, call);
     if let Some(limit) = limit {
         call.arm(office, limit);
     }

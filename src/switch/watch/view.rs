@@ -1,6 +1,6 @@
 //! What a call is to one of its parties: the view that a lamp shows.
 
-use crate::call::{Activity, Call, Leg, LegState};
+use crate::call::{Activity, Call, Leg, LegState, early};
 use crate::event::CallId;
 use crate::office::Office;
 use media::{Direction, StreamId};
@@ -60,7 +60,7 @@ pub(super) fn is_of(leg: &Leg, number: &str) -> bool {
 impl Call {
     /// How leg `index` stands, unless it is over or its phone has not been asked yet.
     fn view(&self, office: &Office, index: usize, leg: &Leg) -> Option<LegView> {
-        let rings = matches!(&self.activity, Activity::Dial(dial) if dial.ringing);
+        let rings = matches!(&self.activity, Activity::Dial(dial) if dial.progress != early::Progress::Nothing);
         let names = office.sip.names(leg.dialog?)?;
         let progress = match leg.state {
             LegState::Up => Progress::Confirmed,

@@ -96,8 +96,9 @@ fn a_call_that_nobody_refreshes_ends_for_both() {
     assert_eq!(world.phone("102").state, State::Over(200));
     assert_eq!(world.is_silent(), EMPTY);
     let record = world.records.first().expect("a record");
-    let why = "nobody refreshed its session in time";
+    let why = "let its session timer run out";
     assert_eq!(record.legs[1].diagnosis.as_deref(), Some(why));
+    assert_eq!(record.reason, format!("the called party {why}"));
     assert_eq!(world.records.len(), 1);
 }
 

@@ -6,8 +6,10 @@ mod causes;
 mod defence;
 mod directory;
 mod early;
+mod early_media;
 mod emergency;
 mod forwarding;
+mod hold;
 mod identity;
 mod keepalive;
 mod leaving;
@@ -18,6 +20,7 @@ mod orders;
 mod originate;
 #[cfg(debug_assertions)]
 mod panic;
+mod renegotiation;
 mod storm;
 mod trace;
 mod trunks;

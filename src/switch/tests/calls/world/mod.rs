@@ -8,10 +8,13 @@
 
 pub(crate) mod kept;
 pub(crate) mod phone;
+pub(crate) mod phone_early;
 mod phone_letters;
+pub(crate) mod phone_media;
 mod phone_message;
 pub(crate) mod phone_prack;
 pub(crate) mod phone_watch;
+pub(crate) mod sound;
 
 use bytes::Bytes;
 use directory::{CallRecord, Codec, Directory, Extension, Ha1};
@@ -73,6 +76,8 @@ pub(crate) struct World {
     pub(crate) asked: BTreeMap<String, (String, String)>,
     /// The calls that were taken.
     pub(crate) taken: BTreeSet<switch::CallId>,
+    /// Who hears what.
+    pub(crate) sound: sound::Sound,
     /// The tones that were played, oldest first.
     pub(crate) tones: Vec<media::Tone>,
     /// The media streams that are open, and where.
@@ -88,6 +93,8 @@ pub(crate) struct World {
     pub(crate) sessions: Vec<SessionInfo>,
     /// The messages the database holds.
     pub(crate) messages: BTreeMap<i64, directory::StoredMessage>,
+    /// What it does after that.
+    pub(crate) after: Vec<Verb>,
     /// The trunk the script calls out by, instead of the first.
     pub(crate) way_out: Option<String>,
     /// Where names lead; an address leads to itself.
@@ -133,12 +140,14 @@ impl World {
             bans: BTreeMap::new(),
             asked: BTreeMap::new(),
             taken: BTreeSet::new(),
+            sound: sound::Sound::default(),
             tones: Vec::new(),
             streams: BTreeMap::new(),
             wire_hash: DefaultHasher::new(),
             ring: Duration::from_secs(20),
             first: None,
             then: Vec::new(),
+            after: Vec::new(),
             sessions: Vec::new(),
             messages: BTreeMap::new(),
             way_out: None,
@@ -242,6 +251,7 @@ impl World {
     fn carry_out(&mut self) {
         let mut events = Vec::new();
         while let Some(command) = self.switch.poll() {
+            self.sound.follows(&command);
             match command {
                 Command::Send { flow, bytes } => {
                     let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -259,10 +269,7 @@ impl World {
                     events.push(self.begins(call, entry, session));
                 }
                 Command::Resume { call, outcome } => events.push(self.goes_on(call, outcome)),
-                Command::StopScript { call } => {
-                    let end = ScriptEnd::Stopped;
-                    events.push(Event::ScriptEnded { call, end });
-                }
+                Command::StopScript { call } => events.push(script(call, Outcome::Gone)),
                 Command::Media(media::Command::Open { stream, local, .. }) => {
                     let taken = self.streams.values().any(|other| *other == local);
                     assert!(!taken, "{local} is another stream's");
@@ -348,6 +355,9 @@ impl World {
 
     /// What the script does next.
     fn goes_on(&mut self, call: switch::CallId, outcome: Outcome) -> Event {
+        if let Some(verb) = self.after.pop_if(|_| outcome != Outcome::Gone) {
+            return Event::Verb { call, verb };
+        }
         let goes_on = match &outcome {
             Outcome::Dialed(dialed) => dialed.sip_code != 200,
             other => *other == Outcome::Done,
@@ -428,6 +438,20 @@ impl World {
         }
     }
 
+    /// What is played to the caller has come to its end.
+    pub(crate) fn play_ends(&mut self) {
+        let Some((stream, play)) = self.sound.last else {
+            return;
+        };
+        let finished = true;
+        self.sound.obeys(&media::Command::StopPlay { stream });
+        self.give(Event::Media(media::Event::PlayEnded {
+            stream,
+            play,
+            finished,
+        }));
+    }
+
     /// After the last transaction's time: nothing may be left.
     pub(crate) fn is_silent(&mut self) -> Sizes {
         self.trouble = 0;
@@ -457,6 +481,7 @@ fn settings(start: Instant, seed: u64) -> Config {
         rtp_port_max: 14_000,
         rtp_timeout: Duration::from_secs(30),
         rtp_hold_timeout: Duration::from_secs(3_600),
+        music_on_hold: "music-on-hold".into(),
         outbound_prefix: "9".into(),
         emergency: vec!["112".into()],
         max_calls: 5_000,

@@ -1,5 +1,6 @@
 //! A phone that writes its SIP text itself, so that our own bugs are not mirrored.
 
+use super::phone_media::Media;
 use super::phone_watch::Watching;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,6 +11,8 @@ use std::time::{Duration, Instant};
 pub(crate) enum Manner {
     Answers,
     RingsOnly,
+    /// As a provider that is still at it: 100 only.
+    Waits,
     Refuses(u16),
 }
 
@@ -64,8 +67,10 @@ pub(crate) struct Phone {
     pub(crate) takes: u16,
     /// The connection lines of the SDP it was sent.
     pub(crate) connections: Vec<String>,
+    /// What it says of its media, and what it was told of ours.
+    pub(crate) media: Media,
     pub(super) repeats: BTreeMap<String, Repeat>,
-    answers: BTreeMap<String, String>,
+    pub(super) answers: BTreeMap<String, String>,
     count: u32,
     pub(super) cseq: u32,
     pub(super) dialog: Dialog,
@@ -78,8 +83,8 @@ pub(crate) struct Phone {
 #[derive(Debug, Default, Clone)]
 pub(super) struct Dialog {
     pub(super) call_id: String,
-    local: String,
-    remote: String,
+    pub(super) local: String,
+    pub(super) remote: String,
     pub(super) target: String,
 }
 
@@ -130,6 +135,7 @@ impl Phone {
             writing: Default::default(),
             takes: 200,
             connections: Vec::new(),
+            media: Media::default(),
             repeats: BTreeMap::new(),
             answers: BTreeMap::new(),
             count: 0,
@@ -142,11 +148,7 @@ impl Phone {
     }
 
     pub(crate) fn sdp(&self) -> String {
-        let family = if self.address.is_ipv4() { "IP4" } else { "IP6" };
-        format!(
-            "v=0\r\no=- 1 1 IN {family} {0}\r\ns=-\r\nc=IN {family} {0}\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8\r\n",
-            self.address.ip()
-        )
+        self.media.sdp(self.address.ip())
     }
 
     fn offer(&self) -> String {
@@ -264,6 +266,7 @@ impl Phone {
         if self.vanished {
             return;
         }
+        self.media.hears(text);
         self.heard
             .push(text.lines().next().unwrap_or_default().to_owned());
         self.letters.push(text.to_owned());
@@ -340,15 +343,16 @@ impl Phone {
         } else {
             (branch.to_owned(), uri)
         };
+        let answer = self.answer_in_ack(code);
         let ack = format!(
             "ACK {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch={branch};rport\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\n\
-             Call-ID: {}\r\nCSeq: {number} ACK\r\nContent-Length: 0\r\n\r\n",
+             Call-ID: {}\r\nCSeq: {number} ACK\r\n{answer}",
             self.address,
             header(text, "From"),
             header(text, "To"),
             header(text, "Call-ID")
         );
-        self.out.push(ack);
+        self.acknowledges(ack);
     }
 
     fn proves(&mut self, now: Instant, text: &str, number: &str) {
@@ -423,6 +427,7 @@ impl Phone {
         let call_id = header(text, "Call-ID");
         if method == "ACK" {
             self.repeats.remove(&format!("200{call_id}"));
+            self.fork_confirmed(&call_id, text);
             self.repeats.remove(&format!("refusal{call_id}"));
             return;
         }
@@ -430,7 +435,11 @@ impl Phone {
             return self.out.push(answer.clone());
         }
         let answer = match method.as_str() {
+            "INVITE" if self.state == State::Up && self.dialog.call_id == call_id => {
+                return self.reinvited(now, key, text);
+            }
             "INVITE" => return self.called(now, key, text),
+            "UPDATE" if !text.ends_with("\r\n\r\n") => self.answer_text(200, text, &self.sdp()),
             "CANCEL" => {
                 if self.state == State::Ringing && self.dialog.call_id == call_id {
                     self.state = State::Over(487);
@@ -441,7 +450,7 @@ impl Phone {
                 self.answer_text(200, text, "")
             }
             "BYE" => {
-                if self.dialog.call_id == call_id {
+                if self.dialog.call_id == call_id && !self.fork_left(text) {
                     self.state = State::Over(200);
                     self.repeats.remove(&format!("200{call_id}"));
                 }
@@ -463,7 +472,11 @@ impl Phone {
             return self.send(now, &format!("refusal{}", header(text, "Call-ID")), busy);
         }
         self.invite = text.to_owned();
-        let ringing = self.answer_text(self.rings_with, text, "");
+        let first = match self.manner {
+            Manner::Waits => 100,
+            _ => self.rings_with,
+        };
+        let ringing = self.answer_text(first, text, "");
         let local = header(&ringing, "To");
         self.dialog = Dialog {
             call_id: header(text, "Call-ID"),
@@ -482,7 +495,7 @@ impl Phone {
                 let refusal = self.answer_text(code, text, "");
                 self.send(now, &format!("refusal{}", self.dialog.call_id), refusal);
             }
-            Manner::RingsOnly => {}
+            Manner::RingsOnly | Manner::Waits => {}
         }
     }
 
