@@ -89,10 +89,8 @@ impl Endpoint {
                 let notice = self.layer.ring(transaction, Event::End);
                 self.tell(notice);
             }
-            Alarm::Subscription(id, alarm) => {
-                self.subscriptions.with(&mut self.layer, id, |s, layer| {
-                    s.ring_alarm(layer, alarm);
-                });
+            Alarm::Subscription(alarm) => {
+                self.subscriptions.ring_alarm(&mut self.layer, alarm);
             }
             Alarm::Dialog(id, alarm) => {
                 self.dialogs.with(&mut self.layer, id, |dialog, layer| {

@@ -3,15 +3,14 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Alarm, DEFAULT_EXPIRES, MAX_EXPIRES, MIN_EXPIRES, Phase, Reason, Subscription, SubscriptionId,
-    Telling,
+    DEFAULT_EXPIRES, MAX_EXPIRES, MIN_EXPIRES, Phase, Reason, Subscription, SubscriptionId, Telling,
 };
 use crate::dialog;
 use crate::endpoint::{ALLOW, TransactionId};
 use crate::flow::Flow;
 use crate::message::{HeaderId, Message, Method, Params, Uri, scan};
 use crate::screen::Rejection;
-use crate::transaction::{self, Layer, Owner, contact};
+use crate::transaction::{Layer, Owner, contact};
 
 /// The time a SUBSCRIBE asks for, cut to what is granted; 0 ends or only asks once.
 fn wanted(request: &Message) -> Result<u32, Rejection> {
@@ -73,7 +72,7 @@ impl Subscription {
             remote_seq: request.cseq().map_or(0, |(number, _)| number),
             granted,
             expires: layer.wheel.now(),
-            expiry: None,
+            due: None,
             full: true,
             missed: 0,
         })
@@ -82,8 +81,7 @@ impl Subscription {
     /// Waits for the switch, no longer than the transaction lives.
     pub(super) fn ask(&mut self, layer: &mut Layer, subscribe: TransactionId) {
         self.phase = Phase::Asked(subscribe);
-        let alarm = transaction::Alarm::Subscription(self.id, Alarm::Expired);
-        self.expiry = Some(layer.wheel.arm(layer.full(), alarm));
+        self.due = Some(layer.wheel.now() + layer.full());
     }
 
     /// The switch lets it in: 200, then at once a NOTIFY (RFC 6665 §4.2.1.2).
@@ -91,7 +89,7 @@ impl Subscription {
         let Phase::Asked(subscribe) = self.phase else {
             return;
         };
-        self.stop_expiry(layer);
+        self.due = None;
         self.phase = Phase::Over;
         let request = layer.request(subscribe).map(|(request, _)| request.clone());
         if let Some(request) = request
@@ -106,7 +104,6 @@ impl Subscription {
     pub(super) fn refuse(&mut self, layer: &mut Layer, status: u16, headers: &[(&str, String)]) {
         if let Phase::Asked(subscribe) = self.phase {
             layer.respond(subscribe, status, headers);
-            self.stop_expiry(layer);
             self.phase = Phase::Over;
         }
     }
@@ -161,12 +158,9 @@ impl Subscription {
     fn run(&mut self, layer: &mut Layer, now: Instant) {
         let time = Duration::from_secs(u64::from(self.granted));
         self.expires = now + time;
-        self.stop_expiry(layer);
+        self.due = Some(self.expires).filter(|_| self.granted > 0);
         if self.granted == 0 {
             self.phase = Phase::Ending(Reason::Timeout);
-        } else {
-            let alarm = transaction::Alarm::Subscription(self.id, Alarm::Expired);
-            self.expiry = Some(layer.wheel.arm(time, alarm));
         }
         self.want(layer);
     }
@@ -178,6 +172,7 @@ impl Subscription {
         self.granted = u32::try_from(left.as_secs()).unwrap_or(MAX_EXPIRES).max(1);
         self.run(layer, now);
         self.expires = now + left;
+        self.due = Some(self.expires);
     }
 
     /// 200 with what makes or keeps the dialog; false when it cannot be written.

@@ -76,7 +76,7 @@ impl Subscription {
             remote_seq: kept.remote_cseq,
             granted: MAX_EXPIRES,
             expires: layer.wheel.now(),
-            expiry: None,
+            due: None,
             full: true,
             missed: 0,
         }

@@ -97,11 +97,12 @@ pub struct News {
     pub body: Option<(String, Vec<u8>)>,
 }
 
-/// What a subscription's timer rings for.
+/// What a timer of subscriptions rings for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Alarm {
+    /// The earliest of all expires. One timer for all: each that waits long would be looked at every turn of the wheel.
     Expired,
-    Retry,
+    Retry(SubscriptionId),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +153,8 @@ pub(crate) struct Subscription {
     remote_seq: u32,
     granted: u32,
     expires: Instant,
-    expiry: Option<TimerId>,
+    /// When it is ended, by the table.
+    due: Option<Instant>,
     /// Everything is to be told, not only what changed.
     full: bool,
     /// NOTIFYs that reached nobody, one after the other.

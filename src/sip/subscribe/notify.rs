@@ -221,24 +221,16 @@ impl Subscription {
         }
     }
 
-    pub(crate) fn ring_alarm(&mut self, layer: &mut Layer, alarm: Alarm) {
-        match alarm {
-            Alarm::Retry => {
-                self.telling = Telling::Quiet;
-                self.want(layer);
-            }
-            Alarm::Expired => {
-                self.expiry = None;
-                self.end(layer, Reason::Timeout);
-            }
-        }
+    pub(super) fn retry(&mut self, layer: &mut Layer) {
+        self.telling = Telling::Quiet;
+        self.want(layer);
     }
 
     /// One last NOTIFY says why (RFC 6665 §4.2.2).
     pub(super) fn end(&mut self, layer: &mut Layer, reason: Reason) {
         match self.phase {
             Phase::Active => {
-                self.stop_expiry(layer);
+                self.due = None;
                 self.phase = Phase::Ending(reason);
                 self.full = true;
                 // What was asked for before is asked for anew, as the last.
@@ -255,13 +247,13 @@ impl Subscription {
     fn over(&mut self, layer: &mut Layer) {
         self.let_go(layer);
         self.stop_pause(layer);
-        self.stop_expiry(layer);
+        self.due = None;
         self.phase = Phase::Over;
     }
 
     fn pause(&mut self, layer: &mut Layer, time: Duration) {
         self.full = true;
-        let alarm = transaction::Alarm::Subscription(self.id, Alarm::Retry);
+        let alarm = transaction::Alarm::Subscription(Alarm::Retry(self.id));
         self.telling = Telling::Paused(layer.wheel.arm(time, alarm));
     }
 
@@ -269,12 +261,6 @@ impl Subscription {
         if let Telling::Paused(timer) = self.telling {
             layer.wheel.cancel(timer);
             self.telling = Telling::Quiet;
-        }
-    }
-
-    pub(super) fn stop_expiry(&mut self, layer: &mut Layer) {
-        if let Some(timer) = self.expiry.take() {
-            layer.wheel.cancel(timer);
         }
     }
 

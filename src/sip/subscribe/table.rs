@@ -1,20 +1,25 @@
 //! All subscriptions: found by their dialog, limited in all and for each address they come from.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::time::Instant;
 
-use super::{Phase, Subscription, SubscriptionEvent, SubscriptionId};
+use super::{Alarm, Phase, Reason, Subscription, SubscriptionEvent, SubscriptionId};
 use crate::arena::Arena;
 use crate::dialog;
 use crate::message::Message;
 use crate::screen::Rejection;
 use crate::secret::Key;
-use crate::transaction::Layer;
+use crate::timers::TimerId;
+use crate::transaction::{self, Layer};
 
 pub(crate) struct Subscriptions {
     table: Arena<Subscription>,
     by_key: HashMap<Key, SubscriptionId>,
     sources: HashMap<IpAddr, usize>,
+    /// When each ends, the earliest first, and the timer for that one.
+    due: BTreeSet<(Instant, SubscriptionId)>,
+    timer: Option<(Instant, TimerId)>,
 }
 
 impl Subscriptions {
@@ -23,6 +28,8 @@ impl Subscriptions {
             table: Arena::new(),
             by_key: HashMap::new(),
             sources: HashMap::new(),
+            due: BTreeSet::new(),
+            timer: None,
         }
     }
 
@@ -76,10 +83,11 @@ impl Subscriptions {
         let Some(subscription) = self.table.get_mut(id.0) else {
             return;
         };
-        let before = source(subscription);
+        let (before, was_due) = (source(subscription), subscription.due);
         let accepted = !matches!(subscription.phase, Phase::Asked(_));
         act(subscription, layer);
         let (after, over) = (source(subscription), subscription.phase == Phase::Over);
+        let due = subscription.due.filter(|_| !over);
         if over || before != after {
             self.leave(before);
         }
@@ -92,6 +100,45 @@ impl Subscriptions {
                 layer.event(id.event(SubscriptionEvent::Ended));
             }
         }
+        if was_due != due {
+            self.due.extend(due.map(|at| (at, id)));
+            if let Some(at) = was_due {
+                self.due.remove(&(at, id));
+            }
+            self.arm(layer);
+        }
+    }
+
+    pub(crate) fn ring_alarm(&mut self, layer: &mut Layer, alarm: Alarm) {
+        match alarm {
+            Alarm::Retry(id) => self.with(layer, id, Subscription::retry),
+            Alarm::Expired => {
+                self.timer = None;
+                let now = layer.wheel.now();
+                while self.due.first().is_some_and(|(at, _)| *at <= now)
+                    && let Some((_, id)) = self.due.pop_first()
+                {
+                    self.with(layer, id, |s, layer| s.end(layer, Reason::Timeout));
+                }
+                self.arm(layer);
+            }
+        }
+    }
+
+    /// Sets the timer for the earliest end.
+    fn arm(&mut self, layer: &mut Layer) {
+        let earliest = self.due.first().map(|(at, _)| *at);
+        if self.timer.map(|(at, _)| at) == earliest {
+            return;
+        }
+        if let Some((_, timer)) = self.timer.take() {
+            layer.wheel.cancel(timer);
+        }
+        self.timer = earliest.map(|at| {
+            let after = at.saturating_duration_since(layer.wheel.now());
+            let alarm = transaction::Alarm::Subscription(Alarm::Expired);
+            (at, layer.wheel.arm(after, alarm))
+        });
     }
 
     fn leave(&mut self, source: IpAddr) {

@@ -562,3 +562,32 @@ fn what_cannot_be_written_ends_it() {
     assert!(lamp.is_over());
     lamp.w.is_empty_at_last();
 }
+
+#[test]
+fn a_thousand_subscriptions_wake_nobody_before_their_time() {
+    let mut w = Wire::new();
+    for n in 0..1_000 {
+        let text = subscribe(&format!("z9hG4bK{n}"), 1, 3_600 - n % 100);
+        w.hears(&text.replace("call-1", &format!("call-{n}")), "");
+        let id = subscribed(&mut w).expect("told");
+        assert!(w.endpoint.accept_subscription(w.now, id, &[]));
+        w.endpoint.notify(w.now, id, &News::default());
+        w.drain();
+    }
+    for notify in w.take_sent() {
+        if line(&notify) == "NOTIFY" {
+            w.answers(&notify, 200, "");
+        }
+    }
+    w.passes(s(40));
+    let mut woken = 0;
+    let until = w.now + s(1_000);
+    while let Some(next) = w.endpoint.deadline().filter(|next| *next <= until) {
+        w.now = next;
+        w.endpoint.expire(w.now);
+        w.drain();
+        woken += 1;
+    }
+    assert!(woken <= 30, "{woken} times in 1,000 s");
+    assert_eq!(w.endpoint.subscriptions(), 1_000);
+}

@@ -170,7 +170,7 @@ pub(crate) enum Alarm {
     Repeat(TransactionId),
     End(TransactionId),
     Dialog(DialogId, crate::dialog::Alarm),
-    Subscription(SubscriptionId, crate::subscribe::Alarm),
+    Subscription(crate::subscribe::Alarm),
 }
 
 /// One live transaction. After the final answer only the key and the last bytes weigh anything.
