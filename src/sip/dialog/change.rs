@@ -375,7 +375,21 @@ impl Dialog {
         if change.offer.is_some() {
             self.change_failed(layer, &change, 491);
         } else {
-            self.next.get_or_insert(change);
+            self.do_later(change);
+        }
+    }
+
+    /// Behind what was wanted after it, of which each header wins.
+    fn do_later(&mut self, earlier: Box<Change>) {
+        let Some(next) = &mut self.next else {
+            self.next = Some(earlier);
+            return;
+        };
+        for (name, value) in earlier.headers {
+            let newer = |(new, _): &(String, String)| new.eq_ignore_ascii_case(&name);
+            if !next.headers.iter().any(newer) {
+                next.headers.push((name, value));
+            }
         }
     }
 
@@ -399,7 +413,7 @@ impl Dialog {
                 self.reanswered(layer, Err(487));
             }
             if !change.headers.is_empty() {
-                self.next.get_or_insert(change);
+                self.do_later(change);
             }
         }
     }

@@ -146,9 +146,10 @@ impl Dialog {
     pub(super) fn reminds_reliably(&mut self, layer: &mut Layer) -> bool {
         match &self.early {
             Some(early) if early.last != 0 => {
-                if early.unpracked.is_none() {
-                    let status = early.last;
-                    self.send_reliably(layer, Wanted::plain(status));
+                match early.unpracked {
+                    // It is repeated anyway.
+                    Some(_) => self.watch_ringing(layer),
+                    None => self.send_reliably(layer, Wanted::plain(early.last)),
                 }
                 true
             }

@@ -376,6 +376,24 @@ fn a_caller_with_early_media_is_updated_before_the_answer() {
     w.hears(&inside("ACK", "z9hG4bKk", 1, &tag), "");
     assert_eq!(w.told(), ["Confirmed"]);
 
+    // What the caller refuses before the answer goes with it, but for what is newer.
+    let mut w = Wire::new();
+    let (dialog, _) = early(&mut w);
+    let both = [
+        ("P-Asserted-Identity", "<sip:300@x>".to_owned()),
+        ("X-Floor", "3".to_owned()),
+    ];
+    w.endpoint.identify(w.now, dialog, &both);
+    w.drain();
+    let update = w.take_sent().remove(0);
+    assert!(identify(&mut w, dialog, "301").is_empty());
+    w.answers(&update, 405, "");
+    w.endpoint.answer(w.now, dialog, SDP.as_bytes(), &[]);
+    w.drain();
+    let ok = w.take_sent().remove(0);
+    assert_eq!(identity(&ok).unwrap(), "<sip:301@192.0.2.1>");
+    assert_eq!(ok.header_named("X-Floor").as_deref(), Some("3"));
+
     let mut w = Wire::new();
     let (dialog, tag) = early(&mut w);
     w.hears(&inside("UPDATE", "z9hG4bKu", 3, &tag), SDP);
