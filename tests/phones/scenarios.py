@@ -23,9 +23,9 @@ def secret(number):
 class Lab:
     """An office of three extensions and a provider; scenarios on either side of it."""
 
-    def __init__(self, binary):
+    def __init__(self, binary, **env):
         self.folder = tempfile.mkdtemp(prefix="offhook-scenarios-")
-        self.server = Server(binary)
+        self.server = Server(binary, **env)
 
     def __enter__(self):
         self.server.__enter__()
@@ -39,9 +39,9 @@ class Lab:
         self.server.__exit__(*gone)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def start(self, name, transport, user=CALLER, password=None, **options):
+    def start(self, name, transport, user=CALLER, password=None, timeout=40, **options):
         users = [(user, password or secret(user))]
-        return sipp.start(name, self.server.address(), users=users, transport=transport, timeout=40,
+        return sipp.start(name, self.server.address(), users=users, transport=transport, timeout=timeout,
                           out=self.folder, **options)
 
     def run(self, name, transport, **options):
@@ -92,6 +92,22 @@ def calling(binary):
         done("uas", transport, callee)
         return names + ("uas",)
     yield from over_both(binary, case)
+
+
+def ringing_reliably(binary):
+    """100rel required by the caller and used by the called phone; 90 s sessions that the PBX has to refresh on both legs."""
+    # Nobody sends RTP for so long.
+    with Lab(binary, OFFHOOK_RTP__TIMEOUT_S="600") as lab:
+        callees = dict(zip(TRANSPORTS, (CALLEE, OTHER)))
+        started = []
+        for transport, number in callees.items():
+            options = {"calls": 1, "timeout": 90, "recv_timeout": 60_000}
+            callee = lab.called(transport, "uas_100rel", number, **options)
+            caller = lab.start("uac_100rel", transport, keys={"dest": number}, hold=3000, **options)
+            started += [("uac_100rel", transport, caller), ("uas_100rel", transport, callee)]
+        for name, transport, one in started:
+            done(name, transport, one)
+        yield "over udp and tcp: uac_100rel, uas_100rel"
 
 
 def giving_up(binary):
@@ -201,4 +217,5 @@ def watching(binary):
 
 
 if __name__ == "__main__":
-    run([asking, calling, giving_up, refused, hung_up_by_the_called, provider, third_party, transferring, writing, watching])
+    run([asking, calling, ringing_reliably, giving_up, refused, hung_up_by_the_called, provider, third_party, transferring,
+         writing, watching])
