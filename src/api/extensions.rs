@@ -9,10 +9,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use directory::{Extension, Ha1, Invalid, extension};
+use directory::{Extension, Ha1, Invalid, Redirects, extension};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
+const REDIRECTS: [(&str, Redirects); 2] =
+    [("follow", Redirects::Follow), ("refuse", Redirects::Refuse)];
 const DEFAULT_MAX_CONTACTS: u16 = 5;
 
 pub(crate) async fn list(
@@ -148,7 +150,7 @@ fn read(
         allow_weak_password: fields.flag("allow_weak_password"),
         push_message_summary: fields.flag("push_message_summary"),
         watch_list: fields.list("watch_list"),
-        redirects: directory::Redirects::default(),
+        redirects: fields.word("redirects", &REDIRECTS, Redirects::default()),
         allowed_networks: fields.list("allowed_networks"),
     };
     let mut wrong = Vec::new();
@@ -207,6 +209,7 @@ fn view(e: &Extension) -> Map<String, Value> {
         "codecs": e.codecs,
         "max_contacts": e.max_contacts,
         "allow_weak_password": e.allow_weak_password,
+        "redirects": e.redirects,
         "allowed_networks": e.allowed_networks,
         "push_message_summary": e.push_message_summary,
         "watch_list": e.watch_list,

@@ -238,19 +238,21 @@ pub(crate) fn enter(office: &mut Office, call: &mut Call) {
     if let Some(number) = emergency::number(office, &call.session.dialed).map(str::to_owned) {
         return emergency::start(office, call, number);
     }
-    let prefix = office.config.outbound_prefix.clone();
-    match call
-        .session
-        .dialed
-        .strip_prefix(prefix.as_str())
-        .filter(|rest| !prefix.is_empty() && !rest.is_empty())
-    {
-        Some(rest) => {
-            call.session.dialed = rest.to_owned();
-            call.direction = Direction::Outbound;
-            script::start(office, call, Entry::Outbound);
-        }
-        None => script::start(office, call, Entry::Internal),
+    let (entry, dialed) = entry(office, &call.session.dialed);
+    call.session.dialed = dialed;
+    if entry == Entry::Outbound {
+        call.direction = Direction::Outbound;
+    }
+    script::start(office, call, entry);
+}
+
+/// Where a script begins that an extension starts by dialling `number`, and what is left of it there.
+pub(crate) fn entry(office: &Office, number: &str) -> (Entry, String) {
+    let prefix = office.config.outbound_prefix.as_str();
+    let rest = number.strip_prefix(prefix);
+    match rest.filter(|rest| !prefix.is_empty() && !rest.is_empty()) {
+        Some(rest) => (Entry::Outbound, rest.to_owned()),
+        None => (Entry::Internal, number.to_owned()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::call::{
     Activity, Call, LegState, Script, dial, early, end, gather, life, offer, originate, play,
-    script, talk,
+    redirect, script, talk,
 };
 use crate::cause::{Told, Verdict};
 use crate::command::Command;
@@ -197,8 +197,11 @@ impl Switch {
                 response,
             } => {
                 let told = response.as_ref().map(Told::of).unwrap_or_default();
-                self.leg(dialog, |office, call, index| {
-                    dial::refused(office, call, index, (status, told))
+                self.leg(dialog, |office, call, index| match &response {
+                    Some(response) if status < 400 => {
+                        redirect::redirected(office, call, index, response);
+                    }
+                    _ => dial::refused(office, call, index, (status, told)),
                 });
             }
             SipEvent::Reoffered { dialog, request } => self.reoffered(dialog, request.body()),

@@ -16,6 +16,7 @@ pub(crate) mod life;
 pub(crate) mod offer;
 pub(crate) mod originate;
 pub(crate) mod play;
+pub(crate) mod redirect;
 pub(crate) mod script;
 pub(crate) mod talk;
 
@@ -25,7 +26,7 @@ use crate::event::CallId;
 use crate::notice::{CallState, LiveCall, Notice};
 use crate::office::Office;
 use crate::timers::{Timer, TimerKey};
-use crate::verb::{Outcome, SessionInfo};
+use crate::verb::{Entry, Outcome, SessionInfo};
 use crate::watch;
 use directory::Direction;
 pub(crate) use leg::{Leg, LegState, Party};
@@ -100,6 +101,10 @@ pub(crate) struct Call {
     pub(crate) tried: Option<(String, u16)>,
     /// How many hops are left of the caller's Max-Forwards.
     pub(crate) hops: u8,
+    /// The script that begins when the one that runs has ended.
+    pub(crate) next: Option<(Entry, SessionInfo)>,
+    /// The extension that sent the call on, with whose rights it goes.
+    pub(crate) on_behalf: Option<String>,
 }
 
 impl Call {
@@ -132,6 +137,8 @@ impl Call {
             diverted: Vec::new(),
             tried: None,
             hops: MAX_FORWARDS,
+            next: None,
+            on_behalf: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The script as one more remote party: it asks a verb, the call answers later.
 
 use super::leg::MediaTrouble;
-use super::{Activity, Call, Script, answer, dial, end, gather, play};
+use super::{Activity, Call, Script, answer, dial, end, gather, play, redirect};
 use crate::cause::{self, Verdict};
 use crate::command::Command;
 use crate::office::Office;
@@ -148,7 +148,9 @@ fn echo(office: &mut Office, call: &mut Call) {
 /// The script has ended: a call it leaves without a decision ends too.
 pub(crate) fn ended(office: &mut Office, call: &mut Call, end: ScriptEnd) {
     call.script = Script::Absent;
-    if matches!(call.activity, Activity::Failing(_) | Activity::Ending) {
+    if matches!(call.activity, Activity::Failing(_) | Activity::Ending)
+        || redirect::begin_anew(office, call)
+    {
         return;
     }
     match end {

@@ -27,7 +27,7 @@ async fn an_extension_comes_to_life_and_goes(mut office: Office) {
     assert_eq!(answer.header("location"), "/api/v1/extensions/101");
     let shown = json!({
         "number": "101", "name": "", "codecs": ["opus", "G722", "PCMA", "PCMU"],
-        "max_contacts": 5, "allow_weak_password": false, "allowed_networks": [],
+        "max_contacts": 5, "allow_weak_password": false, "redirects": "follow", "allowed_networks": [],
         "push_message_summary": false, "watch_list": [],
     });
     assert_eq!(answer.body, shown);
@@ -77,6 +77,7 @@ fn wrong_values() -> Vec<(&'static str, Value)> {
         ("max_contacts", json!("5")),
         ("max_contacts", json!(1_000_000)),
         ("allow_weak_password", json!(1)),
+        ("redirects", json!("reject")),
         ("push_message_summary", json!(1)),
         ("watch_list", json!("101")),
         ("watch_list", json!(["101", "101"])),
@@ -183,7 +184,7 @@ async fn patch_merges(mut office: Office) {
         .await
         .is(200);
     let expected = json!({
-        "number": "101", "name": "Bob", "codecs": ["PCMU"], "max_contacts": 2, "allow_weak_password": false,
+        "number": "101", "name": "Bob", "codecs": ["PCMU"], "max_contacts": 2, "allow_weak_password": false, "redirects": "follow",
         "allowed_networks": ["192.0.2.0/24"], "push_message_summary": true, "watch_list": ["103", "102"],
     });
     assert_eq!(patched.body, expected);

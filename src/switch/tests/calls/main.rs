@@ -20,6 +20,7 @@ mod orders;
 mod originate;
 #[cfg(debug_assertions)]
 mod panic;
+mod redirect;
 mod renegotiation;
 mod storm;
 mod trace;
