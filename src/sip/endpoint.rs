@@ -534,8 +534,8 @@ impl Endpoint {
         self.with(now, dialog, |dialog, layer| dialog.identify(layer, headers));
     }
 
-    /// Sends a request inside a dialog that rings here or stands; its one final answer is `Told`. None: the dialog is not
-    /// that far or over, or too many of its requests wait for an answer.
+    /// Sends a request inside a dialog that stands, that rings here, or that rang reliably at a fork of ours; its one final
+    /// answer is `Told`. None: the dialog is not that far or over, or too many of its requests wait for an answer.
     pub fn ask(&mut self, now: Instant, dialog: DialogId, ask: Ask) -> Option<TransactionId> {
         self.layer.wheel.touch(now);
         self.dialogs

@@ -184,3 +184,55 @@ fn dialogs_are_found_by_their_names() {
         .dialog_named(&names.call_id, &names.local_tag, "b1");
     assert_eq!(found, Some(dialog));
 }
+
+#[test]
+fn early_dialogs_have_names_and_are_asked_where_they_are() {
+    let mut w = Wire::new();
+    let dialog = w.incoming();
+    assert!(w.endpoint.ask(w.now, dialog, notify()).is_some());
+    w.endpoint.refuse(w.now, dialog, 486, &[]);
+    w.drain();
+    w.take_sent();
+    w.told();
+    let (dialog, invite) = w.calls(call(Transport::Udp));
+    let rel = "Require: 100rel\nRSeq: 1\nRecord-Route: <sip:edge.example;lr>";
+    w.answers_with(&invite, 180, "b1", rel);
+    w.answers(&invite, 180, "b2");
+    let pracks = w.take_sent();
+    assert_eq!(pracks.len(), 1);
+    let names = w.endpoint.names(dialog).expect("it is live");
+    assert_eq!(names.remote_tag.as_deref(), Some("b2"), "heard last");
+    for tag in ["b1", "b2"] {
+        let found = w
+            .endpoint
+            .dialog_named(&names.call_id, &names.local_tag, tag);
+        assert_eq!(found, Some(dialog), "{tag}");
+    }
+    // Only the one that rang reliably is sure to be there.
+    let id = w
+        .endpoint
+        .ask(w.now, dialog, notify())
+        .expect("it is known");
+    w.drain();
+    let asked = w.take_sent().remove(0);
+    assert_eq!(asked.to().unwrap().tag(), Some("b1"));
+    assert_eq!(
+        asked.header(HeaderId::Route).unwrap(),
+        "<sip:edge.example;lr>"
+    );
+    assert_eq!(asked.cseq().unwrap().0, 3, "INVITE, PRACK, this");
+    w.told();
+    // Another one answers: nobody waits for this one any more.
+    w.answers(&invite, 200, "b2");
+    let told = matches!(w.events.remove(0), SipEvent::Told { transaction, status: 481, .. } if transaction == id);
+    assert!(told);
+    w.answers(&asked, 200, "");
+    assert_eq!(w.told(), ["Answered"]);
+    let gone = w
+        .endpoint
+        .dialog_named(&names.call_id, &names.local_tag, "b1");
+    assert_eq!(gone, None);
+    w.endpoint.bye(w.now, dialog, None);
+    w.drain();
+    w.is_empty_at_last();
+}
