@@ -1,6 +1,6 @@
 //! Before the answer and long after it: ringing that is acknowledged, offers that come late, sessions that expire.
 
-use crate::world::phone::State;
+use crate::world::phone::{Manner, State};
 use crate::world::phone_prack::Pracks;
 use crate::world::{EMPTY, World};
 use directory::Ending;
@@ -115,4 +115,40 @@ fn a_call_that_is_refreshed_goes_on() {
     let now = world.now;
     world.phone("101").hangs_up(now);
     assert_eq!(world.is_silent(), EMPTY);
+}
+
+#[test]
+fn a_caller_with_early_media_may_change_it_before_the_answer() {
+    let mut world = World::new(&["101", "102"], 57);
+    world.first = Some(Verb::Progress);
+    world.then = vec![TargetSpec::Extension("102".to_owned())];
+    world.phone("102").manner = Manner::RingsOnly;
+    let caller = world.phone("101");
+    caller.adds("INVITE", "Supported: 100rel\nAllow: PRACK, UPDATE");
+    world.dials("101", "102");
+    world.passes(1_000);
+    let now = world.now;
+    let caller = world.phone("101");
+    let early = caller.letters("SIP/2.0 183").pop().expect("early media");
+    let (early, sdp) = (early.to_owned(), caller.sdp().replace(" 0 8", " 8"));
+    caller.asks_early(now, &early, ("UPDATE", "", &sdp));
+    world.passes(200);
+    let letter = world
+        .phone("101")
+        .letters("SIP/2.0 200")
+        .pop()
+        .map(str::to_owned);
+    let answer = letter.expect("the answer to UPDATE");
+    assert!(
+        answer.contains(" UPDATE") && answer.contains("RTP/AVP 8"),
+        "{answer}"
+    );
+    let now = world.now;
+    world.phone("102").answers_call(now);
+    world.passes(1_000);
+    assert_eq!(world.phone("101").state, State::Up);
+    let now = world.now;
+    world.phone("101").hangs_up(now);
+    assert_eq!(world.is_silent(), EMPTY);
+    assert_eq!(world.records.len(), 1);
 }
