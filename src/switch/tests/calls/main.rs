@@ -9,6 +9,7 @@ mod early;
 mod early_media;
 mod emergency;
 mod forwarding;
+mod hiding;
 mod hold;
 mod identity;
 mod keepalive;

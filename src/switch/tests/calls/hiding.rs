@@ -1,0 +1,135 @@
+//! A story of topology hiding: whatever one party's messages say of its own world is told to nobody else.
+
+use crate::world::phone::{Manner, State, header};
+use crate::world::{EMPTY, World};
+
+/// What a phone may be known by.
+const EVERYWHERE: &str = "Record-Route: <sip:NAME-rr@SELF;lr>
+User-Agent: NAME-ua
+Server: NAME-server
+Subject: NAME-subject
+Organization: NAME-organization
+Call-Info: <http://NAME-info/>;purpose=icon
+Alert-Info: <http://NAME-alert/>
+Reply-To: <sip:NAME-reply@SELF>
+In-Reply-To: NAME-id
+P-Asserted-Identity: \"NAME-pai\" <sip:NAME-pai@SELF>
+Remote-Party-ID: \"NAME-rpid\" <sip:NAME-rpid@SELF>
+P-Charging-Vector: icid-value=NAME-icid
+X-NAME: NAME-x
+Warning: 399 NAME-host \"NAME-warning at SELF\"
+Reason: Q.850;cause=31;text=\"NAME-reason at SELF\"";
+
+/// 101 and 102, each marked in whatever it sends.
+fn marked() -> World {
+    let mut world = World::new(&["101", "102"], 90);
+    for number in ["101", "102"] {
+        let phone = world.phone(number);
+        let name = format!("mark{number}");
+        let lines = EVERYWHERE
+            .replace("NAME", &name)
+            .replace("SELF", &phone.address.ip().to_string());
+        for what in ["INVITE", "BYE", "CANCEL", "MESSAGE", "180", "200", "486"] {
+            phone.adds(what, &lines);
+        }
+    }
+    world
+}
+
+/// Nothing that 101 or 102 was sent says anything of the other's world.
+fn nothing_leaked(world: &mut World) {
+    for (own, other) in [("101", "102"), ("102", "101")] {
+        let from = world.phone(other);
+        let address = from.address.ip().to_string();
+        let heard = from
+            .letters
+            .iter()
+            .filter(|letter| !letter.contains("REGISTER"));
+        let mut secrets = vec![
+            address,
+            format!("mark{other}"),
+            format!("tag=t{other}"),
+            format!("tag=u{other}"),
+        ];
+        secrets.extend(heard.clone().map(|letter| header(letter, "Call-ID")));
+        let vias = heard.map(|letter| header(letter, "Via"));
+        let branches =
+            vias.filter_map(|via| Some(via.split("branch=").nth(1)?.split(';').next()?.to_owned()));
+        secrets.extend(branches);
+        let told = &world.phone(own).letters;
+        assert!(told.len() > 2, "{own} was told nothing");
+        for letter in told {
+            for secret in &secrets {
+                assert!(
+                    !letter.contains(secret.as_str()),
+                    "{own} was told {secret}:\n{letter}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_call_tells_neither_side_of_the_other() {
+    for leaves in ["101", "102"] {
+        let mut world = marked();
+        world.dials("101", "102");
+        world.passes(3_000);
+        assert_eq!(world.phone("101").state, State::Up);
+        for number in ["101", "102"] {
+            let now = world.now;
+            world.phone(number).writes_inside(now, "hello");
+            world.passes(500);
+            let now = world.now;
+            world.phone(number).holds(now);
+            world.passes(1_000);
+            let now = world.now;
+            world.phone(number).resumes(now);
+            world.passes(1_000);
+        }
+        let now = world.now;
+        world.phone(leaves).hangs_up(now);
+        world.passes(1_000);
+        nothing_leaked(&mut world);
+        assert_eq!(world.is_silent(), EMPTY);
+    }
+}
+
+#[test]
+fn a_refusal_tells_nothing_of_who_refuses() {
+    let mut world = marked();
+    world.phone("102").manner = Manner::Refuses(486);
+    world.dials("101", "102");
+    world.passes(3_000);
+    assert_eq!(world.phone("101").state, State::Over(486));
+    nothing_leaked(&mut world);
+}
+
+#[test]
+fn a_caller_that_gives_up_tells_nothing_of_itself() {
+    let mut world = marked();
+    world.phone("102").manner = Manner::RingsOnly;
+    world.dials("101", "102");
+    world.passes(2_000);
+    let now = world.now;
+    world.phone("101").cancels(now);
+    world.passes(1_000);
+    assert_eq!(world.phone("102").state, State::Over(487));
+    nothing_leaked(&mut world);
+}
+
+#[test]
+fn a_message_tells_nothing_of_where_it_was_written() {
+    let mut world = marked();
+    let now = world.now;
+    world.phone("101").writes(now, "102", "hello");
+    world.passes(1_000);
+    assert_eq!(world.phone("102").messages(), ["hello"]);
+    let address = world.phone("101").address.ip().to_string();
+    for letter in world.phone("102").letters("MESSAGE") {
+        assert!(
+            !letter.contains("mark101") && !letter.contains(&address),
+            "{letter}"
+        );
+    }
+}
