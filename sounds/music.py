@@ -59,4 +59,5 @@ def main():
         out.writeframes(array.array("h", [round(scale * value) for value in sound]).tobytes())
 
 
-main()
+if __name__ == "__main__":
+    main()
