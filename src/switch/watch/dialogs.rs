@@ -45,6 +45,7 @@ fn dialog(xml: &mut String, entity: &str, host: &str, (view, state): (&LegView, 
     } else {
         "recipient"
     };
+    // RFC 4235 §5.1: the watched phone renders nothing of a call that it holds.
     let rendering = if view.holds { "no" } else { "yes" };
     let display = match view.other_name.as_str() {
         "" => String::new(),

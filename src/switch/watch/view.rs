@@ -3,7 +3,7 @@
 use crate::call::{Activity, Call, Leg, LegState, early};
 use crate::event::CallId;
 use crate::office::Office;
-use media::{Direction, StreamId};
+use media::StreamId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How far a party is in its call (RFC 4235 §3.7.1).
@@ -72,7 +72,6 @@ impl Call {
             LegState::Resolving | LegState::Ended => return None,
         };
         let (other, other_name) = self.other(office, index);
-        let direction = leg.negotiated.as_ref().map(|n| n.direction);
         Some(LegView {
             stream: leg.stream,
             progress,
@@ -82,8 +81,7 @@ impl Call {
             phone_tag: names.remote_tag,
             other,
             other_name,
-            // RFC 4235 §4.2: rendering is off. Ours is the mirror of what the phone said.
-            holds: matches!(direction, Some(Direction::RecvOnly | Direction::Inactive)),
+            holds: leg.holds(),
         })
     }
 

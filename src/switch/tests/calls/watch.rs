@@ -111,14 +111,27 @@ fn the_names_of_a_ringing_dialog_are_those_of_the_phone() {
 #[test]
 fn a_held_call_is_told_as_one() {
     let mut world = office(204);
-    let lamp = world.watches("103", "dialog", "102", 600);
+    let holder = world.watches("103", "dialog", "102", 600);
+    let held = world.watches("103", "dialog", "101", 600);
     world.dials("101", "102");
     world.passes(500);
-    let document = world.watching("103", lamp).document();
-    assert!(
-        document.contains("pname=\"+sip.rendering\" pval=\"yes\""),
-        "{document}"
-    );
+    let rendering = |world: &mut World, index: usize| {
+        let document = world.watching("103", index).document();
+        let param = document.split("pname=\"+sip.rendering\" pval=\"").nth(1);
+        let value = param.and_then(|p| p.split('"').next());
+        value.expect("the parameter").to_owned()
+    };
+    assert_eq!(rendering(&mut world, holder), "yes");
+    let now = world.now;
+    world.phone("102").holds(now);
+    world.passes(500);
+    assert_eq!(rendering(&mut world, holder), "no");
+    assert_eq!(rendering(&mut world, held), "yes");
+    assert_eq!(world.watching("103", holder).lamp(), Lamp::Busy);
+    let now = world.now;
+    world.phone("102").resumes(now);
+    world.passes(500);
+    assert_eq!(rendering(&mut world, holder), "yes");
 }
 
 #[test]
