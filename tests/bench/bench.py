@@ -26,28 +26,28 @@ CASES = {
 }
 
 
-def register(server, name):
-    """Registers extension 1000 from the port where the callee will listen."""
+def register(server, name, number="1000", port=CALLEE):
+    """Registers an extension from the port where the callee will listen."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.bind(("127.0.0.1", CALLEE))
+        s.bind(("127.0.0.1", port))
         s.settimeout(5)
         target = ("127.0.0.1", server.sip)
         md5 = lambda text: hashlib.md5(text.encode()).hexdigest()  # noqa: E731
 
         def ask(cseq, authorization=""):
             uri = f"sip:127.0.0.1:{server.sip}"
-            s.sendto((f"REGISTER {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{CALLEE};branch=z9hG4bK{name}{cseq}\r\n"
-                      f"Max-Forwards: 70\r\nFrom: <sip:1000@127.0.0.1>;tag=bench\r\nTo: <sip:1000@127.0.0.1>\r\n"
+            s.sendto((f"REGISTER {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{name}{cseq}\r\n"
+                      f"Max-Forwards: 70\r\nFrom: <sip:{number}@127.0.0.1>;tag=bench\r\nTo: <sip:{number}@127.0.0.1>\r\n"
                       f"Call-ID: bench-{name}\r\nCSeq: {cseq} REGISTER\r\n"
-                      f"Contact: <sip:1000@127.0.0.1:{CALLEE}>\r\nExpires: 3600\r\n{authorization}"
+                      f"Contact: <sip:{number}@127.0.0.1:{port}>\r\nExpires: 3600\r\n{authorization}"
                       "Content-Length: 0\r\n\r\n").encode(), target)
             return s.recv(4096).decode(), uri
 
         answer, uri = ask(1)
         challenge = next(line for line in answer.splitlines() if "algorithm=MD5" in line)
         nonce, realm = (re.search(f'{key}="([^"]*)"', challenge).group(1) for key in ("nonce", "realm"))
-        response = md5(":".join([md5(f"1000:{realm}:{PASSWORD}"), nonce, "00000001", "c", "auth", md5(f"REGISTER:{uri}")]))
-        answer, _ = ask(2, f'Authorization: Digest username="1000", realm="{realm}", nonce="{nonce}", uri="{uri}", '
+        response = md5(":".join([md5(f"{number}:{realm}:{PASSWORD}"), nonce, "00000001", "c", "auth", md5(f"REGISTER:{uri}")]))
+        answer, _ = ask(2, f'Authorization: Digest username="{number}", realm="{realm}", nonce="{nonce}", uri="{uri}", '
                            f'response="{response}", algorithm=MD5, cnonce="c", nc=00000001, qop=auth\r\n')
         assert answer.startswith("SIP/2.0 200"), answer
 

@@ -16,8 +16,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Faults are too many when this much is to be remembered.
+/// So long the faults that are too many would be remembered, made all at once.
 const WINDOW: Duration = Duration::from_secs(600);
+/// With them remembered this long they are: the first are forgotten a little while the last are made.
+const TOO_MANY: Duration = Duration::from_secs(570);
 /// What cannot be proven silences for so long at most.
 const UNPROVEN: Duration = Duration::from_secs(60);
 
@@ -125,7 +127,7 @@ pub(crate) fn disproved(office: &mut Office, user: &str, nonce: &str, exists: bo
     }
     let weight = WINDOW / what.most(office.defence.settings.wrong_tries).max(1);
     let entry = office.defence.pairs.entry(pair(source, user), clock);
-    if entry.fault(clock, weight, true).0 >= WINDOW {
+    if entry.fault(clock, weight, true).0 >= TOO_MANY {
         entry.forgive();
         ban(office, flow.remote.ip(), Some(user), (what, true));
     }
@@ -152,10 +154,10 @@ fn fault(office: &mut Office, flow: &Flow, what: Fault, proven: bool) {
     let clock = office.defence.clock(office.now);
     let entry = office.defence.sources.entry(source.key(), clock);
     let (all, of_proven) = entry.fault(clock, weight, proven);
-    if of_proven >= WINDOW {
+    if of_proven >= TOO_MANY {
         entry.forgive();
         ban(office, address, None, (what, true));
-    } else if all >= WINDOW {
+    } else if all >= TOO_MANY {
         entry.start_over();
         ban(office, address, None, (what, false));
     }
