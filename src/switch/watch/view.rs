@@ -2,6 +2,7 @@
 
 use crate::call::{Activity, Call, Leg, LegState, early};
 use crate::event::CallId;
+use crate::identity::{self, Identity};
 use crate::office::Office;
 use media::StreamId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,7 +72,7 @@ impl Call {
             LegState::Ringing => Progress::Trying,
             LegState::Resolving | LegState::Ended => return None,
         };
-        let (other, other_name) = self.other(office, index);
+        let other = self.other(office, index);
         Some(LegView {
             stream: leg.stream,
             progress,
@@ -79,27 +80,40 @@ impl Call {
             call_id: names.call_id,
             our_tag: names.local_tag,
             phone_tag: names.remote_tag,
-            other,
-            other_name,
+            other: other.number,
+            other_name: other.name,
             holds: leg.holds(),
         })
     }
 
-    /// With whom leg `index` talks, or would.
-    fn other(&self, office: &Office, index: usize) -> (String, String) {
-        if index != self.subject {
-            let subject = self.legs.get(self.subject);
-            let number = subject.map(|leg| leg.party.number.clone());
-            let number = number.unwrap_or_else(|| self.session.from.clone());
-            return (number, self.from_name.clone());
-        }
-        let number = match &self.activity {
-            Activity::Talk(talk) => self.legs.get(talk.leg).map(|leg| leg.party.number.clone()),
+    /// With whom leg `index` talks, or would; who wants to be unknown is.
+    fn other(&self, office: &Office, index: usize) -> Identity {
+        let other = match &self.activity {
+            _ if index != self.subject => Some(self.subject),
+            Activity::Talk(talk) => Some(talk.leg),
             _ => None,
         };
-        let number = number.unwrap_or_else(|| self.to.clone());
-        let known = office.directory.extensions.get(&number);
-        let name = known.map(|e| e.name.clone()).unwrap_or_default();
-        (number, name)
+        let mut identity = match other.and_then(|other| self.legs.get(other)) {
+            Some(leg) => identity::of_party(office, leg),
+            None => named(office, &self.to),
+        };
+        if index != self.subject && identity.number == self.session.from {
+            identity.private |= self.session.private;
+            identity.name.clone_from(&self.from_name);
+        }
+        if identity.private {
+            identity.number = "anonymous".to_owned();
+            identity.name = String::new();
+        }
+        identity
+    }
+}
+
+fn named(office: &Office, number: &str) -> Identity {
+    let known = office.directory.extensions.get(number);
+    Identity {
+        name: known.map(|e| e.name.clone()).unwrap_or_default(),
+        number: number.to_owned(),
+        private: false,
     }
 }

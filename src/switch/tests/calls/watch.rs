@@ -345,6 +345,23 @@ fn no_name_that_a_caller_has_breaks_the_document() {
 }
 
 #[test]
+fn who_hides_from_the_called_party_hides_from_lamps() {
+    let mut world = office(227);
+    let lamp = world.watches("103", "dialog", "102", 600);
+    world.phone("101").adds("INVITE", "Privacy: id\r\n");
+    world.dials("101", "102");
+    world.passes(1_000);
+    let seen = world.watching("103", lamp);
+    assert_eq!(
+        seen.dialogs(),
+        ["confirmed recipient sip:anonymous@pbx"],
+        "{}",
+        seen.document()
+    );
+    assert!(!seen.document().contains("101@"), "{}", seen.document());
+}
+
+#[test]
 fn an_extension_that_is_no_more_is_not_watched() {
     let mut world = office(224);
     let gone = world.watches("103", "dialog", "102", 600);
