@@ -22,6 +22,7 @@ mod originate;
 #[cfg(debug_assertions)]
 mod panic;
 mod redirect;
+mod reliable;
 mod renegotiation;
 mod storm;
 mod trace;
