@@ -1,7 +1,7 @@
 //! A party changes its media in mid-call: codec, address, the offer late; and what crosses it on the way.
 
 use crate::hold::{ends, heard, talking};
-use crate::world::phone::State;
+use crate::world::phone::{Manner, State};
 use crate::world::{EMPTY, World};
 use directory::Ending;
 use media::{Codec, Negotiated};
@@ -209,6 +209,35 @@ fn a_change_crosses_the_end_of_the_call() {
             assert!(matches!(status, 481 | 487 | 200), "{status}");
         }
     }
+}
+
+#[test]
+fn a_caller_changes_its_media_before_the_answer() {
+    let mut world = World::new(&["101", "102"], 81);
+    world.phone("102").manner = Manner::Waits;
+    world.phone("101").adds("INVITE", "Supported: 100rel");
+    world.dials("101", "102");
+    world.passes(100);
+    world.phone("102").progresses(183, "x", true);
+    world.passes(100);
+    assert_eq!(heard(&world), ["talk", "talk"]);
+    let now = world.now;
+    let phone = world.phone("101");
+    phone.goes_on_early();
+    phone.media.formats = "8";
+    phone.media.port = 5_000;
+    phone.updates(now);
+    world.passes(100);
+    assert_eq!(world.phone("101").media.last(), 200);
+    assert_eq!(world.phone("101").state, State::Calling);
+    let now = world.now;
+    world.phone("102").answers_as(now, "x", true);
+    world.passes(100);
+    assert_eq!(world.phone("101").state, State::Up);
+    let agreed = agreed(&world, 0);
+    assert_eq!((agreed.codec, agreed.remote.port()), (Codec::Pcma, 5_000));
+    assert_eq!(heard(&world), ["talk", "talk"]);
+    ends(world);
 }
 
 #[test]

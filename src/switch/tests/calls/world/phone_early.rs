@@ -21,6 +21,14 @@ impl Phone {
         self.send(now, &format!("200{call_id}{tag}"), text);
     }
 
+    /// Asks in the early dialog that the last 183 made from here on.
+    pub(crate) fn goes_on_early(&mut self) {
+        let last = self.letters("SIP/2.0 183").pop().unwrap_or_default();
+        let last = last.to_owned();
+        self.dialog.remote = header(&last, "To");
+        self.dialog.target = header(&last, "Contact").trim_matches(['<', '>']).to_owned();
+    }
+
     /// It refuses the INVITE it has.
     pub(crate) fn refuses_call(&mut self, now: Instant, status: u16) {
         self.state = State::Over(status);
