@@ -1,5 +1,6 @@
 //! `offhook.toml` → [`Config`]: every key checked at start, every fault told with its key and the way to mend it.
 
+use crate::calls::Calls;
 use crate::layers::{Layers, each_key};
 use crate::music::Media;
 use crate::phones::Phones;
@@ -62,6 +63,7 @@ pub struct Config {
     pub http: Http,
     pub dialplan: Dialplan,
     pub emergency: Emergency,
+    pub calls: Calls,
     pub defence: Defence,
     pub trace: Trace,
     pub log: Log,
@@ -333,6 +335,7 @@ impl Config {
         faults.extend(self.media.fault());
         faults.extend(self.path_faults());
         faults.extend(self.other_faults());
+        faults.extend(self.calls.faults());
         faults.extend(self.defence.faults());
         faults.extend(self.trace.faults());
         faults

@@ -41,6 +41,8 @@ pub struct Header {
     #[serde(default)]
     pub trace: bool,
     #[serde(default)]
+    pub calls: switch::Calls,
+    #[serde(default)]
     pub defence: DefenceConfig,
     pub max_calls: usize,
 }
@@ -67,6 +69,7 @@ impl Header {
             outbound_prefix: config.outbound_prefix.clone(),
             emergency: config.emergency.clone(),
             trace: config.trace,
+            calls: config.calls,
             defence: config.defence.clone(),
             max_calls: config.max_calls,
         }
@@ -94,6 +97,7 @@ impl Header {
             outbound_prefix: self.outbound_prefix,
             emergency: self.emergency,
             trace: self.trace,
+            calls: self.calls,
             defence: self.defence,
             max_calls: self.max_calls,
         }

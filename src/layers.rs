@@ -188,7 +188,9 @@ impl Kind {
             | ("trace", "retention_days" | "max_mb")
             | ("sip", "max_calls" | "nat_keepalive_s" | "session_expires_s" | "min_se_s")
             | ("phones", "ping_s" | "nat_expires_s")
+            | ("calls", "transfer_return_s")
             | ("rtp", "port_min" | "port_max" | "timeout_s" | "hold_timeout_s") => Kind::Number,
+            ("calls", "refer_outside") => Kind::Flag,
             ("sip", "external_host")
             | ("rtp", "external_address")
             | ("tls", "certificate" | "private_key")

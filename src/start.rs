@@ -325,6 +325,7 @@ pub(crate) fn switch_config(config: &Config) -> Result<switch::Config, StartErro
         outbound_prefix: config.dialplan.outbound_prefix.clone(),
         emergency: config.emergency.numbers.clone(),
         trace: config.trace.enabled,
+        calls: config.calls.settings(),
         defence: config.defence.settings(),
         max_calls: config.sip.max_calls,
     })

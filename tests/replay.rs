@@ -38,6 +38,7 @@ fn settings() -> switch::Config {
         outbound_prefix: "9".into(),
         emergency: Vec::new(),
         trace: false,
+        calls: switch::Calls::default(),
         defence: switch::DefenceConfig::default(),
         max_calls: 10,
     }

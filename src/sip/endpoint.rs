@@ -15,12 +15,11 @@ use crate::subscribe::{SubscriptionEvent, SubscriptionId, Subscriptions};
 use crate::transaction::Layer;
 
 /// What we handle, as the Allow header says it. Whatever else is known is answered 405, the rest 501.
-pub(crate) const ALLOW: &str =
-    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, PRACK, UPDATE, REGISTER, SUBSCRIBE, PUBLISH";
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, PRACK, UPDATE, REFER, REGISTER, SUBSCRIBE, PUBLISH";
 
 /// The extensions we know (RFC 3261 §19.2); `SUPPORTED_PLAIN` where nobody shall ring reliably.
-pub(crate) const SUPPORTED: &str = "timer, 100rel";
-pub(crate) const SUPPORTED_PLAIN: &str = "timer";
+pub(crate) const SUPPORTED: &str = "timer, 100rel, replaces, norefersub";
+pub(crate) const SUPPORTED_PLAIN: &str = "timer, replaces, norefersub";
 
 /// What a 2xx says of them.
 pub(crate) fn supported(config: &Config) -> &'static str {

@@ -41,10 +41,29 @@ pub struct Config {
     pub emergency: Vec<String>,
     /// `[trace] enabled`.
     pub trace: bool,
+    pub calls: Calls,
     /// `[defence]`.
     pub defence: DefenceConfig,
     /// The most calls at once; over it 503, but for an emergency.
     pub max_calls: usize,
+}
+
+/// What may become of a call that stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calls {
+    /// A party that was sent on goes back to its transferrer when nobody takes it for this long; zero: never.
+    pub transfer_return: Duration,
+    /// Extensions may start calls by a REFER outside any.
+    pub refer_outside: bool,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self {
+            transfer_return: Duration::from_secs(45),
+            refer_outside: false,
+        }
+    }
 }
 
 /// How registered phones are looked after. The default does none of it.

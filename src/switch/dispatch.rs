@@ -2,7 +2,7 @@
 
 use crate::call::{
     Activity, Call, LegState, Script, dial, early, end, gather, life, offer, originate, play,
-    redirect, script, talk,
+    redirect, script, talk, transfer,
 };
 use crate::cause::{Told, Verdict};
 use crate::command::Command;
@@ -10,7 +10,7 @@ use crate::event::{CallId, Event};
 use crate::office::{Office, Query};
 use crate::timers::Timer;
 use crate::verb::{Outcome, ScriptEnd, Verb};
-use crate::{Switch, admission, defence, keepalive, message, registrar, trace, trunk, watch};
+use crate::{Switch, admission, defence, keepalive, meet, message, registrar, trace, trunk, watch};
 use sip::{DialogId, Flow, Message, Method, Output, SipEvent, TransactionId};
 
 impl Switch {
@@ -64,7 +64,7 @@ impl Switch {
     }
 
     /// Runs `work` on a call, then takes the call away when nothing more can come of it.
-    fn with(&mut self, id: CallId, work: impl FnOnce(&mut Office, &mut Call)) {
+    pub(crate) fn with(&mut self, id: CallId, work: impl FnOnce(&mut Office, &mut Call)) {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
@@ -75,7 +75,7 @@ impl Switch {
     }
 
     /// Writes the record of a call that is over.
-    fn settle(&mut self, id: CallId) {
+    pub(crate) fn settle(&mut self, id: CallId) {
         if let Some(call) = self.calls.get(&id) {
             watch::touch_call(&mut self.office, call);
         }
@@ -142,7 +142,7 @@ impl Switch {
                 dialog,
                 transaction,
                 status,
-            } => message::inside::told(&mut self.office, dialog, transaction, status),
+            } => self.told(dialog, (transaction, status)),
             SipEvent::Info { .. } => {}
             SipEvent::Cancelled { .. }
             | SipEvent::Ringing { .. }
@@ -255,7 +255,11 @@ impl Switch {
     }
 
     /// Runs `work` on the leg of `dialog`; a dialog that belongs to no live call concerns nobody.
-    fn leg(&mut self, dialog: DialogId, work: impl FnOnce(&mut Office, &mut Call, usize)) {
+    pub(crate) fn leg(
+        &mut self,
+        dialog: DialogId,
+        work: impl FnOnce(&mut Office, &mut Call, usize),
+    ) {
         let Some((id, index)) = self.office.dialogs.get(&dialog).copied() else {
             return;
         };
@@ -281,6 +285,11 @@ impl Switch {
     fn incoming(&mut self, dialog: DialogId, request: &Message, flow: Flow) {
         let calls = self.calls.len();
         self.arriving = Some(dialog);
+        if meet::replaces(request) {
+            self.replacing(dialog, request, flow);
+            self.arriving = None;
+            return trace::begin(&mut self.office, dialog);
+        }
         let call = admission::invite(&mut self.office, calls, dialog, request, flow);
         trace::begin(&mut self.office, dialog);
         if let Some(call) = call {
@@ -299,6 +308,9 @@ impl Switch {
 
     /// What the party of a call asks inside its dialog.
     fn inside(&mut self, dialog: DialogId, transaction: TransactionId, request: &Message) {
+        if request.method() == Method::Refer {
+            return self.referred(dialog, transaction, request);
+        }
         let known = self.office.dialogs.contains_key(&dialog);
         if known && matches!(request.method(), Method::Message) {
             let mut live = false;
@@ -316,6 +328,9 @@ impl Switch {
     }
 
     fn request(&mut self, transaction: TransactionId, request: &Message, flow: Flow) {
+        if request.method() == Method::Refer {
+            return self.referred_outside(transaction, request, flow);
+        }
         let office = &mut self.office;
         let answer = match request.method() {
             Method::Message => match message::request(office, transaction, request, flow) {
@@ -334,6 +349,9 @@ impl Switch {
             },
             _ => admission::Answer::status(405),
         };
+        if request.method() == Method::Register && answer.status == 200 {
+            office.hosts.learn(request);
+        }
         office
             .sip
             .respond(office.now, transaction, answer.status, &answer.headers);
@@ -360,7 +378,7 @@ impl Switch {
         self.with(id, |office, call| script::ended(office, call, end));
     }
 
-    fn originate(&mut self, id: CallId, from: String, to: String) {
+    pub(crate) fn originate(&mut self, id: CallId, from: String, to: String) {
         if self.calls.contains_key(&id) {
             let why = "an originated call was refused: its id is another call's";
             return self.office.warn(Some(id), why);
@@ -401,6 +419,7 @@ impl Switch {
                     end::record(&mut self.office, &mut call);
                 }
             }
+            Timer::Transfer(id) => self.with(id, transfer::due),
             Timer::Trunk(name) => trunk::due(&mut self.office, &name),
             Timer::Registrations => registrar::sweep(&mut self.office),
             Timer::Bans => defence::sweep(&mut self.office),
@@ -451,6 +470,12 @@ fn cancelled(office: &mut Office, call: &mut Call, index: usize) {
 /// The party of leg `index` hung up.
 fn left(office: &mut Office, call: &mut Call, index: usize) {
     end::leg_ended(office, call, index);
+    if transfer::waited(call, index) {
+        return;
+    }
+    if call.journey.has_turned() && call.is_up() {
+        return transfer::party_left(office, call, index);
+    }
     if index == call.subject {
         let told = call.subject().map(|leg| leg.told).unwrap_or_default();
         let verdict = if call.is_up() {
@@ -476,7 +501,7 @@ fn stopped(office: &mut Office, call: &mut Call) {
 
 /// See [`Switch::panic_on`].
 #[cfg(debug_assertions)]
-fn forced(office: &Office, call: &Call) {
+pub(crate) fn forced(office: &Office, call: &Call) {
     let number = office.panic_on.as_deref();
     assert!(
         number.is_none_or(|n| call.dialed == n || !call.dialed.starts_with(n)),

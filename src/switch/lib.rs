@@ -21,8 +21,10 @@ mod defence;
 mod dispatch;
 mod diversion;
 mod event;
+mod hosts;
 mod identity;
 mod keepalive;
+mod meet;
 mod message;
 mod notice;
 mod office;
@@ -37,7 +39,7 @@ mod watch;
 
 use call::Call;
 pub use command::Command;
-pub use config::{Config, Phones, Push};
+pub use config::{Calls, Config, Phones, Push};
 pub use defence::DefenceConfig;
 pub use event::{CallId, Event, QueryId, UnknownCall};
 pub use notice::{CallState, LiveCall, Notice, TrunkState};
@@ -58,6 +60,8 @@ pub struct Switch {
     calls: BTreeMap<CallId, Call>,
     /// The call that is being handled: the one to tear down when that panics.
     current: Option<CallId>,
+    /// The call it meets: both end when that panics.
+    meeting: Option<CallId>,
     /// The dialog of an INVITE that is no call yet: the one to refuse when that panics.
     arriving: Option<sip::DialogId>,
     stopped_told: bool,
@@ -88,6 +92,7 @@ impl Switch {
             office: Office::new(config),
             calls: BTreeMap::new(),
             current: None,
+            meeting: None,
             arriving: None,
             stopped_told: false,
         }
@@ -150,7 +155,7 @@ impl Switch {
 
     /// Runs `work`; a panic ends the call it was about, and that call alone.
     fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
-        (self.current, self.arriving) = (None, None);
+        (self.current, self.meeting, self.arriving) = (None, None, None);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
             work(self);
             self.tell_watchers();
@@ -162,6 +167,7 @@ impl Switch {
 
     fn recover(&mut self, panic: &(dyn Any + Send)) {
         let (call, arriving) = (self.current.take(), self.arriving.take());
+        let met = self.meeting.take();
         let text = panic.downcast_ref::<&str>().copied();
         let what = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         let what = what.unwrap_or_default().to_owned();
@@ -175,6 +181,11 @@ impl Switch {
             && let Some(id) = call
         {
             self.abandon(id);
+        }
+        if let Some(met) = met.filter(|met| Some(*met) != call)
+            && catch_unwind(AssertUnwindSafe(|| self.tear_down(met))).is_err()
+        {
+            self.abandon(met);
         }
         // What the endpoint had to say of other calls was still waiting. Each turn takes at least one of it.
         self.guarded(Self::pump);

@@ -74,7 +74,7 @@ fn trunk(office: &Office, call: &Call, name: &str, number: &str) -> Result<Vec<B
         return Err(Verdict::of_status(484));
     }
     // A call from a trunk never leaves by a trunk: that is how toll fraud works.
-    if call.direction == directory::Direction::Inbound && call.on_behalf.is_none() {
+    if !call.session.trunk.is_empty() && call.on_behalf.is_none() {
         return Err(Verdict::of_status(403));
     }
     if trunk.is_network() {

@@ -12,6 +12,8 @@ pub(crate) enum Timer {
     Activity(CallId),
     /// The call has ended; its streams had their time to report.
     Report(CallId),
+    /// The party that was sent on has not been taken in time.
+    Transfer(CallId),
     /// A trunk registers again, or its name is looked up again.
     Trunk(String),
     /// The earliest registration expires.
@@ -60,7 +62,12 @@ impl Timers {
 
     /// How many armed timers are about calls.
     pub(crate) fn of_calls(&self) -> usize {
-        let of_call = |timer: &&Timer| matches!(timer, Timer::Activity(_) | Timer::Report(_));
+        let of_call = |timer: &&Timer| {
+            matches!(
+                timer,
+                Timer::Activity(_) | Timer::Report(_) | Timer::Transfer(_)
+            )
+        };
         self.armed.values().filter(of_call).count()
     }
 

@@ -328,7 +328,12 @@ fn racks(w: &mut Wire) -> Vec<String> {
 fn each_fork_is_acknowledged_in_its_order() {
     let mut w = Wire::new();
     let (dialog, invite) = w.calls(call(Transport::Udp));
-    assert_eq!(invite.header(HeaderId::Supported).unwrap(), "timer, 100rel");
+    assert!(
+        invite
+            .header(HeaderId::Supported)
+            .unwrap()
+            .contains("100rel")
+    );
     rings(&mut w, &invite, 183, "b1", 7);
     let first = w.take_sent().remove(0);
     assert_eq!(wire::line(&first), "PRACK");

@@ -1,7 +1,7 @@
 //! The subject's own leg before and at the answer: ringing, early media, 200.
 
 use super::leg::{MediaTrouble, sdp_trouble};
-use super::{Call, LegState};
+use super::{Call, Leg, LegState};
 use crate::identity;
 use crate::office::Office;
 
@@ -80,15 +80,43 @@ pub(crate) fn answer(
     Ok(())
 }
 
+/// 200 to a newcomer that is not the subject, on leg `index`.
+pub(crate) fn accept(
+    office: &mut Office,
+    call: &mut Call,
+    index: usize,
+    (prefer, headers): (Option<media::Codec>, &[(&str, String)]),
+) -> Result<(), MediaTrouble> {
+    let Some(leg) = call.legs.get_mut(index) else {
+        return Ok(());
+    };
+    let Some(dialog) = leg.dialog else {
+        return Ok(());
+    };
+    let sdp = leg_sdp(office, leg, prefer)?;
+    office.sip.answer(office.now, dialog, &sdp, headers);
+    leg.state = LegState::Up;
+    leg.open(office);
+    Ok(())
+}
+
 /// The answer to the caller's offer (the same one again after early media), or our offer when it sent none.
 fn subject_sdp(
     office: &mut Office,
     call: &mut Call,
     prefer: Option<media::Codec>,
 ) -> Result<Vec<u8>, MediaTrouble> {
-    let Some(leg) = call.subject() else {
-        return Err(MediaTrouble::NoPort);
-    };
+    match call.subject() {
+        Some(leg) => leg_sdp(office, leg, prefer),
+        None => Err(MediaTrouble::NoPort),
+    }
+}
+
+fn leg_sdp(
+    office: &mut Office,
+    leg: &mut Leg,
+    prefer: Option<media::Codec>,
+) -> Result<Vec<u8>, MediaTrouble> {
     let settled = leg.negotiated.as_ref().map(|n| n.codec);
     if settled.is_some() && leg.offered.is_empty() {
         // RFC 3262 §5: our offer went in the 183, its PRACK had the answer; nothing is left to say.
@@ -120,9 +148,11 @@ fn subject_sdp(
 
 /// Whether the caller's offer has a codec in common with what it may use; told before anybody is rung.
 pub(crate) fn check_offer(call: &mut Call) -> Result<(), MediaTrouble> {
-    let Some(leg) = call.subject() else {
-        return Ok(());
-    };
+    call.subject().map_or(Ok(()), |leg| check(leg))
+}
+
+/// The same for any leg that called us.
+pub(crate) fn check(leg: &Leg) -> Result<(), MediaTrouble> {
     if leg.offered.is_empty() {
         return Ok(());
     }

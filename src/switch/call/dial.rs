@@ -3,7 +3,7 @@
 use super::early::{self, Progress, Sound};
 use super::{
     Activity, Call, Leg, LegState, MAX_LEGS, Script, answer, emergency, end, hold, journey,
-    originate, talk,
+    originate, talk, transfer,
 };
 use crate::cause::{self, Told, Verdict};
 use crate::diversion;
@@ -166,6 +166,8 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
     };
     let forwards = diversion::headers(office, call, leg, &flow);
     shown.headers.extend(forwards);
+    let by = transfer::referred_by(office, call, leg, &flow);
+    shown.headers.extend(by);
     let invite = Invite {
         flow,
         to: format!("<{uri}>"),
@@ -250,6 +252,11 @@ pub(crate) fn answered(office: &mut Office, call: &mut Call, index: usize, respo
     if matches!(call.activity, Activity::Originate { .. }) {
         return originate::answered(office, call, index);
     }
+    won(office, call, index);
+}
+
+/// The party of leg `index`, which is up, is the one the subject talks with.
+pub(crate) fn won(office: &mut Office, call: &mut Call, index: usize) {
     let Activity::Dial(dial) = &mut call.activity else {
         return end::drop_leg(office, call, index, None);
     };
@@ -400,6 +407,9 @@ fn give_up(office: &mut Office, call: &mut Call, why: Verdict) {
     };
     if call.emergency.is_some() {
         return emergency::next(office, call, code);
+    }
+    if transfer::not_taken_back(office, call, code) {
+        return;
     }
     call.finish(office, Outcome::Dialed(outcome));
 }

@@ -4,7 +4,7 @@
 //! the caller hears ringing, made by its own phone, or by us once it hears us (RFC 3960 §3.2). Next: `dial`, `answer`.
 
 use super::leg::sdp_trouble;
-use super::{Activity, Call, LegState, answer, play, talk};
+use super::{Activity, Call, LegState, answer, play, talk, transfer};
 use crate::identity;
 use crate::office::Office;
 use media::{Command, Negotiated, Tone};
@@ -85,7 +85,10 @@ pub(crate) fn progressed(
     }
     let heard = sound(office, call);
     match status {
-        180 => answer::ring(office, call, 180),
+        180 => {
+            transfer::ringing(office, call);
+            answer::ring(office, call, 180);
+        }
         181..=183 if alone && heard == Sound::Nothing => answer::ring(office, call, status),
         _ => {}
     }

@@ -1,6 +1,6 @@
 //! The end of a call: every leg is released, every stream reports, one record is written.
 
-use super::{Activity, Call, Leg, LegState, Script, dial::Dial, journey, play};
+use super::{Activity, Call, Leg, LegState, Script, dial::Dial, journey, play, transfer};
 use crate::cause::{self, Verdict};
 use crate::command::Command;
 use crate::notice::Notice;
@@ -40,6 +40,7 @@ pub(crate) fn end(office: &mut Office, call: &mut Call, mut verdict: Verdict) {
     call.disarm(office);
     call.ended = Some(office.now);
     journey::close(office, call);
+    transfer::over(office, call);
     call.activity = Activity::Ending;
     let code_of_caller = verdict.sip_code;
     call.verdict = Some(verdict);
@@ -54,7 +55,7 @@ pub(crate) fn end(office: &mut Office, call: &mut Call, mut verdict: Verdict) {
     match call.script {
         Script::Asking => super::script::resume(office, call, crate::verb::Outcome::Gone),
         Script::Running => office.out.push_back(Command::StopScript { call: call.id }),
-        Script::Absent => {}
+        Script::Absent | Script::Leaving => {}
     }
     office.arm(REPORT, Timer::Report(call.id));
 }

@@ -1,6 +1,6 @@
 //! `gather`: prompts, then digits.
 
-use super::{Activity, Call, answer, play};
+use super::{Activity, Call, answer, play, transfer};
 use crate::office::Office;
 use crate::verb::{GatherOptions, Outcome};
 use media::PlayId;
@@ -23,6 +23,7 @@ pub(crate) fn start(office: &mut Office, call: &mut Call, options: GatherOptions
             Outcome::Invalid(format!("cannot gather: {}", trouble.why())),
         );
     }
+    transfer::connected(office, call);
     let rest = options.prompts.clone().into();
     call.activity = Activity::Gather(Gather {
         options,

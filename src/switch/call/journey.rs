@@ -29,6 +29,8 @@ struct Open {
     by: Option<String>,
     /// `None`: since the call began.
     since: Option<Instant>,
+    /// A script took the call itself.
+    taken: Option<Instant>,
 }
 
 impl Journey {
@@ -39,11 +41,22 @@ impl Journey {
                 how: How::Dialled,
                 by: None,
                 since: None,
+                taken: None,
             }),
             origin: None,
             merged_into: None,
             continues: Vec::new(),
         }
+    }
+
+    /// Whether there is room for one more transfer and what may come of it.
+    pub(crate) fn has_room(&self) -> bool {
+        self.done.len() + 4 < MAX_SEGMENTS
+    }
+
+    /// Whether somebody was sent on, so that caller and called party are no names for who is there.
+    pub(crate) fn has_turned(&self) -> bool {
+        self.origin.is_some()
     }
 
     /// The segments, when the call is over.
@@ -69,8 +82,31 @@ pub(crate) fn dialling(office: &Office, call: &mut Call) {
             how: How::Dialled,
             by: None,
             since: Some(office.now),
+            taken: None,
         });
     }
+}
+
+/// The script that the party was sent to has taken it.
+pub(crate) fn taken(office: &Office, call: &mut Call) {
+    if let Some(open) = &mut call.journey.open {
+        open.taken.get_or_insert(office.now);
+    }
+}
+
+/// What went on is over, and `by` brings the next about.
+pub(crate) fn turn(office: &Office, call: &mut Call, how: How, by: &str) {
+    close(office, call);
+    let (from, to) = (&call.session.from, &call.to);
+    call.journey
+        .origin
+        .get_or_insert_with(|| (from.clone(), to.clone()));
+    call.journey.open = Some(Open {
+        how,
+        by: Some(by.to_owned()),
+        since: Some(office.now),
+        taken: None,
+    });
 }
 
 /// What went on is over.
@@ -92,7 +128,7 @@ pub(crate) fn close(office: &Office, call: &mut Call) {
         // Who hears us and nobody else is with the number it dialled.
         Activity::Dial(_) | Activity::Originate { .. } => (None, &call.to),
         _ if open.how == How::Dialled => (call.answered, &call.to),
-        _ => (None, &call.to),
+        _ => (open.taken, &call.to),
     };
     let started = open.since.unwrap_or(call.started);
     let segment = Segment {

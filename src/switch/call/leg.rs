@@ -62,6 +62,8 @@ pub(crate) struct Leg {
     pub(crate) diagnosis: Option<String>,
     /// When the silent party was asked for a sign of life that has not come.
     pub(crate) asked: Option<Instant>,
+    /// It has sent a REFER in its dialog.
+    pub(crate) refers: bool,
     /// Why the party hung up, as it told.
     pub(crate) told: Told,
     /// Whom a trusted trunk says it reached.
@@ -99,6 +101,7 @@ impl Leg {
             stats: None,
             diagnosis: None,
             asked: None,
+            refers: false,
             told: Told::default(),
             asserted: None,
         }

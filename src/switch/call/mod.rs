@@ -9,6 +9,7 @@ pub(crate) mod early;
 pub(crate) mod emergency;
 pub(crate) mod end;
 pub(crate) mod gather;
+pub(crate) mod handover;
 pub(crate) mod hold;
 pub(crate) mod journey;
 pub(crate) mod leg;
@@ -16,9 +17,12 @@ pub(crate) mod life;
 pub(crate) mod offer;
 pub(crate) mod originate;
 pub(crate) mod play;
+pub(crate) mod progress;
 pub(crate) mod redirect;
 pub(crate) mod script;
+pub(crate) mod show;
 pub(crate) mod talk;
+pub(crate) mod transfer;
 
 use crate::cause::Verdict;
 use crate::diversion::{Hop, MAX_FORWARDS};
@@ -67,6 +71,8 @@ pub(crate) enum Script {
     Running,
     /// Waiting for the outcome of its verb.
     Asking,
+    /// Told to end, for the call goes on without it.
+    Leaving,
 }
 
 #[derive(Debug)]
@@ -105,6 +111,8 @@ pub(crate) struct Call {
     pub(crate) next: Option<(Entry, SessionInfo)>,
     /// The extension that sent the call on, with whose rights it goes.
     pub(crate) on_behalf: Option<String>,
+    /// A party is being sent on.
+    pub(crate) transfer: Option<Box<transfer::Transfer>>,
 }
 
 impl Call {
@@ -139,6 +147,7 @@ impl Call {
             hops: MAX_FORWARDS,
             next: None,
             on_behalf: None,
+            transfer: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The script as one more remote party: it asks a verb, the call answers later.
 
 use super::leg::MediaTrouble;
-use super::{Activity, Call, Script, answer, dial, end, gather, play, redirect};
+use super::{Activity, Call, Script, answer, dial, end, gather, play, redirect, transfer};
 use crate::cause::{self, Verdict};
 use crate::command::Command;
 use crate::office::Office;
@@ -31,8 +31,24 @@ pub(crate) fn resume(office: &mut Office, call: &mut Call, outcome: Outcome) {
     }
 }
 
+/// The call goes on without its script: it ends at its current or next verb, which [`ended`] hears.
+pub(crate) fn leave(office: &mut Office, call: &mut Call) {
+    match call.script {
+        Script::Asking => resume(office, call, Outcome::Gone),
+        Script::Running => office.out.push_back(Command::StopScript { call: call.id }),
+        Script::Absent | Script::Leaving => return,
+    }
+    call.script = Script::Leaving;
+}
+
 /// The script asks for a verb.
 pub(crate) fn verb(office: &mut Office, call: &mut Call, verb: Verb) {
+    if call.script == Script::Leaving {
+        return office.out.push_back(Command::Resume {
+            call: call.id,
+            outcome: Outcome::Gone,
+        });
+    }
     if call.script != Script::Running {
         return;
     }
@@ -42,7 +58,10 @@ pub(crate) fn verb(office: &mut Office, call: &mut Call, verb: Verb) {
     }
     match verb {
         Verb::Answer => match answer::answer(office, call, None) {
-            Ok(()) => resume(office, call, Outcome::Done),
+            Ok(()) => {
+                transfer::connected(office, call);
+                resume(office, call, Outcome::Done);
+            }
             Err(trouble) => end::end(
                 office,
                 call,
@@ -55,15 +74,7 @@ pub(crate) fn verb(office: &mut Office, call: &mut Call, verb: Verb) {
         }
         Verb::Progress => progress(office, call),
         Verb::Reject { code } => reject(office, call, code),
-        Verb::Hangup => {
-            resume(office, call, Outcome::Done);
-            let verdict = if call.is_up() {
-                Verdict::completed("hung up by the dialplan")
-            } else {
-                Verdict::refused(480, "hung up by the dialplan before the answer")
-            };
-            end::end(office, call, verdict);
-        }
+        Verb::Hangup => hang_up(office, call),
         Verb::Wait { time } => {
             call.activity = Activity::Wait;
             call.arm(office, time);
@@ -83,6 +94,19 @@ pub(crate) fn verb(office: &mut Office, call: &mut Call, verb: Verb) {
             resume(office, call, Outcome::Done);
         }
     }
+}
+
+fn hang_up(office: &mut Office, call: &mut Call) {
+    if transfer::fail(office, call, 480) {
+        return;
+    }
+    resume(office, call, Outcome::Done);
+    let verdict = if call.is_up() {
+        Verdict::completed("hung up by the dialplan")
+    } else {
+        Verdict::refused(480, "hung up by the dialplan before the answer")
+    };
+    end::end(office, call, verdict);
 }
 
 fn progress(office: &mut Office, call: &mut Call) {
@@ -112,6 +136,9 @@ fn reject(office: &mut Office, call: &mut Call, code: u16) {
             call,
             Outcome::Invalid(format!("reject({code}): the code must be 400 to 699")),
         );
+    }
+    if transfer::fail(office, call, code) {
+        return;
     }
     resume(office, call, Outcome::Done);
     let said = cause::phrase(code);
@@ -143,13 +170,19 @@ fn echo(office: &mut Office, call: &mut Call) {
     let stream = call.stream(call.subject);
     office.media(media::Command::Echo { stream });
     call.activity = Activity::Echo;
+    transfer::connected(office, call);
 }
 
 /// The script has ended: a call it leaves without a decision ends too.
 pub(crate) fn ended(office: &mut Office, call: &mut Call, end: ScriptEnd) {
+    let left = call.script == Script::Leaving;
     call.script = Script::Absent;
+    if left {
+        return transfer::clear(office, call);
+    }
     if matches!(call.activity, Activity::Failing(_) | Activity::Ending)
         || redirect::begin_anew(office, call)
+        || transfer::fail(office, call, status_of(call, &end))
     {
         return;
     }
@@ -176,6 +209,18 @@ pub(crate) fn ended(office: &mut Office, call: &mut Call, end: ScriptEnd) {
                 Verdict::refused(503, "too many dialplan scripts are waiting to start"),
             );
         }
+    }
+}
+
+/// What a transfer fails with when its script ended like that.
+fn status_of(call: &Call, end: &ScriptEnd) -> u16 {
+    match end {
+        ScriptEnd::Finished | ScriptEnd::Stopped => {
+            let found = call.verdict.as_ref().map(|verdict| verdict.sip_code);
+            found.filter(|code| *code >= 400).unwrap_or(480)
+        }
+        ScriptEnd::Failed { .. } => 500,
+        ScriptEnd::Overloaded => 503,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Two legs bridged: from the answer until one of them hangs up.
 
-use super::{Activity, Call, end, hold, journey};
+use super::{Activity, Call, Script, end, hold, journey, transfer};
 use crate::cause::Verdict;
 use crate::office::Office;
 use crate::verb::{DialStatus, Dialed, Outcome};
@@ -26,6 +26,15 @@ pub(crate) fn join(office: &mut Office, call: &mut Call, index: usize) {
     }
 }
 
+/// The two who talk hear each other, whoever they are now.
+pub(crate) fn rejoin(office: &mut Office, call: &mut Call) {
+    if let Activity::Talk(talk) = &call.activity {
+        let other = talk.leg;
+        join(office, call, other);
+        hold::tune(office, call);
+    }
+}
+
 /// The dialled party answered.
 pub(crate) fn start(
     office: &mut Office,
@@ -47,6 +56,7 @@ pub(crate) fn start(
         call.arm(office, limit);
     }
     call.announce(office);
+    transfer::connected(office, call);
 }
 
 /// The party of leg `index` is gone; if the subject talked with it, the script may go on, and the record says why.
@@ -69,7 +79,7 @@ pub(crate) fn other_left(office: &mut Office, call: &mut Call, why: String) {
     let verdict = Verdict::completed(why).with(told);
     journey::close(office, call);
     end::drop_leg(office, call, leg, None);
-    if call.script == super::Script::Absent {
+    if matches!(call.script, Script::Absent | Script::Leaving) {
         return end::end(office, call, verdict);
     }
     office.media(media::Command::Part {

@@ -97,7 +97,7 @@ fn answers(world: &mut World, method: &str) -> Vec<String> {
 #[test]
 fn what_we_allow_is_said_once() {
     let mut world = World::new(&[], 43);
-    for (method, code) in [("OPTIONS", 200), ("REFER", 405)] {
+    for (method, code) in [("OPTIONS", 200), ("NOTIFY", 405)] {
         let sent = answers(&mut world, method);
         assert_eq!(sent.len(), 1, "{sent:?}");
         assert!(sent[0].starts_with(&format!("SIP/2.0 {code} ")), "{sent:?}");

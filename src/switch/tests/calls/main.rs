@@ -21,11 +21,14 @@ mod orders;
 mod originate;
 #[cfg(debug_assertions)]
 mod panic;
+mod pickup;
 mod redirect;
 mod reliable;
 mod renegotiation;
+mod replaces;
 mod storm;
 mod trace;
+mod transfer;
 mod trunks;
 mod watch;
 mod watch_messages;

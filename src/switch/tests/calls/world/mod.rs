@@ -6,6 +6,7 @@
     reason = "virtual time begins at some time"
 )]
 
+mod joins;
 pub(crate) mod kept;
 pub(crate) mod phone;
 pub(crate) mod phone_early;
@@ -13,6 +14,7 @@ mod phone_letters;
 pub(crate) mod phone_media;
 mod phone_message;
 pub(crate) mod phone_prack;
+mod phone_transfer;
 pub(crate) mod phone_watch;
 pub(crate) mod sound;
 
@@ -78,6 +80,8 @@ pub(crate) struct World {
     pub(crate) taken: BTreeSet<switch::CallId>,
     /// Who hears what.
     pub(crate) sound: sound::Sound,
+    /// Who is joined with whom.
+    joins: joins::Joins,
     /// The tones that were played, oldest first.
     pub(crate) tones: Vec<media::Tone>,
     /// The media streams that are open, and where.
@@ -141,6 +145,7 @@ impl World {
             asked: BTreeMap::new(),
             taken: BTreeSet::new(),
             sound: sound::Sound::default(),
+            joins: joins::Joins::default(),
             tones: Vec::new(),
             streams: BTreeMap::new(),
             wire_hash: DefaultHasher::new(),
@@ -250,7 +255,7 @@ impl World {
 
     fn carry_out(&mut self) {
         let mut events = Vec::new();
-        while let Some(command) = self.switch.poll() {
+        while let Some(command) = self.polled() {
             self.sound.follows(&command);
             match command {
                 Command::Send { flow, bytes } => {
@@ -282,10 +287,6 @@ impl World {
                         stats: media::StreamStats::default(),
                     }));
                 }
-                Command::Media(media::Command::Play {
-                    source: media::Source::Tone(tone),
-                    ..
-                }) => self.tones.push(tone),
                 Command::Record(record) => self.records.push(*record),
                 Command::Resolve { query, host, .. } => {
                     let ip = host.parse().ok().or(self.names.get(&host).copied());
@@ -484,6 +485,7 @@ fn settings(start: Instant, seed: u64) -> Config {
         music_on_hold: "music-on-hold".into(),
         outbound_prefix: "9".into(),
         emergency: vec!["112".into()],
+        calls: switch::Calls::default(),
         max_calls: 5_000,
         trace: true,
         defence: switch::DefenceConfig::default(),
