@@ -12,6 +12,7 @@ pub mod journal;
 mod layers;
 mod music;
 mod phones;
+mod provider;
 mod reach;
 pub mod run;
 pub mod safety;

@@ -196,6 +196,10 @@ impl Work {
     fn take(&mut self, event: Event) {
         let now = Instant::now();
         self.note(now, Some(&event));
+        if let Event::Directory(directory) = &event {
+            let peers = crate::provider::tls_peers(directory);
+            self.edges.transports.peers().set(peers);
+        }
         self.switch.handle(now, event);
         self.carry_out();
     }
@@ -227,6 +231,7 @@ impl Work {
                 Command::Send { flow, bytes } => self.turn.sends.push((flow, bytes)),
                 Command::Resolve {
                     query,
+                    trunk,
                     host,
                     port,
                     transport,
@@ -234,7 +239,9 @@ impl Work {
                     let (transports, events) =
                         (self.edges.transports.clone(), self.edges.events.clone());
                     self.main.spawn(async move {
-                        let flows = transports.resolve(&host, port, transport).await;
+                        let flows = transports
+                            .resolve_trunk(&trunk, &host, port, transport)
+                            .await;
                         // Nobody receives only while the PBX stops.
                         let _stopping = events.send(Event::Resolved { query, flows }).await;
                     });
@@ -313,6 +320,7 @@ fn from_net(event: NetEvent) -> Event {
     match event {
         NetEvent::Message { flow, bytes } => Event::Sip { flow, bytes },
         NetEvent::FlowClosed(flow) => Event::FlowClosed { flow },
+        NetEvent::Proven { flow, trunks } => Event::Proven { flow, trunks },
     }
 }
 
@@ -374,6 +382,7 @@ mod tests {
             codecs: vec![Codec::Pcma],
             numbers: [("4930".to_owned(), "101".to_owned())].into(),
             match_port: false,
+            tls: directory::TrunkTls::default(),
             trust_identity: false,
             reliable_provisionals: directory::Reliability::Supported,
         }

@@ -120,8 +120,10 @@ fn net_settings(config: &Config, tls: Option<&Arc<net::Certificates>>) -> net::S
     if let Some(certificates) = tls {
         tokio::spawn(keep_fresh(Arc::clone(certificates)));
     }
+    let peers = Arc::<net::Peers>::default();
     net::Settings {
-        tls: tls.map(net::Certificates::server_config),
+        tls: tls.map(|certificates| certificates.server_config(&peers)),
+        peers,
         dscp: config.sip.dscp.parse().unwrap_or_default(),
         name_servers: config.dns.addresses().flatten().collect(),
         origins: config.sip.websocket_origins.clone().into(),

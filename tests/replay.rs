@@ -64,6 +64,7 @@ fn office() -> Directory {
         codecs: vec![Codec::Pcmu],
         numbers: BTreeMap::from([("4930".into(), "101".into())]),
         match_port: false,
+        tls: directory::TrunkTls::default(),
         trust_identity: false,
         reliable_provisionals: directory::Reliability::Supported,
     };

@@ -28,6 +28,7 @@ mod routes;
 mod serve;
 mod site;
 mod trace;
+mod trunk_tls;
 mod trunks;
 mod websocket;
 

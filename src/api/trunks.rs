@@ -5,6 +5,7 @@ use crate::body::{Name, Object, merge};
 use crate::error::Error;
 use crate::fields::{Fields, Secret};
 use crate::page::Page;
+use crate::trunk_tls;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -60,7 +61,7 @@ pub(crate) async fn create(
     State(shared): State<Arc<Shared>>,
     Object(members): Object,
 ) -> Result<Response, Error> {
-    let draft = read(members, None, false)?;
+    let draft = read(members, None, None)?;
     shared
         .change(async move |shared| store_new(&shared, &draft).await)
         .await
@@ -75,13 +76,17 @@ pub(crate) async fn replace(
     shared
         .change(async move |shared| match find(&shared, &name).await {
             Ok(old) => {
-                let draft = read(members, Some(&name), has_password(&shared, &old).await?)?;
+                let draft = read(
+                    members,
+                    Some(&name),
+                    Some((&old, has_password(&shared, &old).await?)),
+                )?;
                 store_again(&shared, draft)
                     .await
                     .map(IntoResponse::into_response)
             }
             Err(Error::NotFound(_)) => {
-                let draft = read(members, Some(&name), false)?;
+                let draft = read(members, Some(&name), None)?;
                 store_new(&shared, &draft).await
             }
             Err(error) => Err(error),
@@ -97,8 +102,12 @@ pub(crate) async fn patch(
     shared
         .change(async move |shared| {
             let old = find(&shared, &name).await?;
-            let members = merge(configured(&old), patch, &["name", "password"]);
-            let draft = read(members, Some(&name), has_password(&shared, &old).await?)?;
+            let members = merge(configured(&old), patch, &["name", "password", "tls_key"]);
+            let draft = read(
+                members,
+                Some(&name),
+                Some((&old, has_password(&shared, &old).await?)),
+            )?;
             store_again(&shared, draft).await
         })
         .await
@@ -150,13 +159,15 @@ async fn has_password(shared: &Shared, trunk: &Trunk) -> Result<bool, Error> {
     has.map_err(of_store)
 }
 
-/// The trunk that `members` describe. `path` is the name in the path, which cannot be changed; `has_password`
-/// says whether there is a stored one to keep.
+/// The trunk that `members` describe. `path` is the name in the path, which cannot be changed; `old` is what is stored
+/// under it, and whether with a password: secrets that are left out stay.
 fn read(
     members: Map<String, Value>,
     path: Option<&str>,
-    has_password: bool,
+    old: Option<(&Trunk, bool)>,
 ) -> Result<Draft, Error> {
+    let has_password = old.is_some_and(|(_, has)| has);
+    let old = old.map(|(trunk, _)| &trunk.tls);
     let mut fields = Fields::new(members);
     let trunk = Trunk {
         name: fields.text("name", path),
@@ -168,6 +179,7 @@ fn read(
         codecs: fields.codecs("codecs"),
         numbers: fields.texts("numbers"),
         match_port: fields.flag("match_port"),
+        tls: trunk_tls::read(&mut fields, old),
         trust_identity: fields.flag("trust_identity"),
         reliable_provisionals: fields.word(
             "reliable_provisionals",
@@ -223,6 +235,12 @@ fn configured(t: &Trunk) -> Map<String, Value> {
         "codecs": t.codecs,
         "numbers": t.numbers,
         "match_port": t.match_port,
+        "tls_verify": t.tls.verify,
+        "tls_ca": t.tls.ca,
+        "tls_pin": t.tls.pin,
+        "tls_certificate": t.tls.certificate,
+        "tls_client_ca": t.tls.client_ca,
+        "tls_client_name": t.tls.client_name,
         "trust_identity": t.trust_identity,
         "reliable_provisionals": t.reliable_provisionals,
     });

@@ -13,6 +13,7 @@ pub mod registration;
 pub mod subscription;
 pub mod trace;
 pub mod trunk;
+pub mod trunk_tls;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize, Serializer};
 pub use subscription::{MessageSummary, Subscription};
 pub use trace::Traced;
 pub use trunk::{Reliability, Trunk, TrunkAuth, TrunkTransport};
+pub use trunk_tls::{TlsKey, TlsVerify, TrunkTls};
 
 /// One thing wrong with one field. A check returns all of them at once.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! A trunk: a line to a provider or to another switch.
 
 use crate::extension::check_codecs;
-use crate::{Codec, Invalid, number};
+use crate::{Codec, Invalid, TrunkTls, number};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -57,6 +57,8 @@ pub struct Trunk {
     pub numbers: BTreeMap<String, String>,
     /// For an address trunk over UDP: also the source port must be `port`.
     pub match_port: bool,
+    #[serde(default)]
+    pub tls: TrunkTls,
     /// Whether the trunk is believed who it says is calling, or who forwarded (RFC 3325 §3's trust domain), and is told
     /// the same of ours, also of callers who asked for privacy.
     #[serde(default)]
@@ -91,6 +93,7 @@ impl Trunk {
             ));
         }
         wrong.extend(check_codecs(&self.codecs));
+        wrong.extend(self.tls.check());
         for (called, extension) in &self.numbers {
             if !number::is_dialable(called) {
                 let field = format!("numbers.{called}");
@@ -153,6 +156,7 @@ mod tests {
             codecs: vec![Codec::Pcma],
             numbers: BTreeMap::from([("+493012345600".into(), "101".into())]),
             match_port: false,
+            tls: TrunkTls::default(),
             trust_identity: false,
             reliable_provisionals: Reliability::Supported,
         }

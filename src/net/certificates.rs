@@ -15,6 +15,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use webpki::EndEntityCert;
 
+use crate::peers::{Asker, Peers};
 use crate::tls::{self, TlsError};
 
 /// How often the files are looked at.
@@ -142,12 +143,12 @@ impl Certificates {
         }
     }
 
-    /// Settings of listeners that show these, also after a reload. TLS 1.2 and 1.3.
-    pub fn server_config(self: &Arc<Self>) -> Arc<ServerConfig> {
+    /// Settings of listeners that show these, also after a reload, and know `peers` by theirs. TLS 1.2 and 1.3.
+    pub fn server_config(self: &Arc<Self>, peers: &Arc<Peers>) -> Arc<ServerConfig> {
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("ring supports both TLS versions")
-            .with_no_client_auth()
+            .with_client_cert_verifier(Arc::new(Asker::new(Arc::clone(peers))))
             .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
         Arc::new(config)
     }

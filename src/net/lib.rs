@@ -14,6 +14,8 @@ mod dns;
 mod files;
 mod incoming;
 mod listen;
+mod peers;
+mod pinned;
 mod pktinfo;
 mod route;
 mod rtp;
@@ -34,6 +36,7 @@ pub use certificates::{CertificateState, Certificates, Pair};
 pub use descriptors::raise_limit;
 pub use incoming::Incoming;
 pub use listen::{BindError, Listen, ListenError};
+pub use peers::{Peers, TlsPeer, Verify};
 pub use rtp::Media;
 pub use settings::{Dscp, Settings, UnknownDscp};
 pub use stream::StreamLimits;
@@ -48,6 +51,8 @@ pub enum NetEvent {
     /// A stream ended, or what was asked to be sent over `flow` could not be sent. A stream opened for a flow with
     /// id 0 is reported under that flow too, so that whoever asked recognises it.
     FlowClosed(Flow),
+    /// Before a connection's first message: its other side has shown the certificate of these trunks.
+    Proven { flow: Flow, trunks: Vec<String> },
 }
 
 /// DSCP EF (46): telephony, RFC 4594 §2.3.

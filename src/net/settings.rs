@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use socket2::SockRef;
 
+use crate::peers::Peers;
 use crate::stream::StreamLimits;
 
 /// How the program talks SIP. The default suits a program without TLS.
@@ -16,6 +17,8 @@ pub struct Settings {
     pub tls: Option<Arc<ServerConfig>>,
     /// Bounds of connections.
     pub limits: StreamLimits,
+    /// The providers that TLS is spoken with.
+    pub peers: Arc<Peers>,
     /// How signalling is marked for routers.
     pub dscp: Dscp,
     /// Whom to ask for names instead of those in `/etc/resolv.conf`.

@@ -111,9 +111,7 @@ pub(crate) fn certified_key(certificate: &Path, key: &Path) -> Result<CertifiedK
 /// # Errors
 /// When `extra` cannot be read. A system without authorities is warned of, not refused.
 pub fn client_config(extra: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
-    let mut roots = RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(system.certs);
+    let mut roots = system_roots();
     if let Some(file) = extra {
         roots.add_parsable_certificates(read_certificates(file)?);
     }
@@ -128,6 +126,14 @@ pub fn client_config(extra: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(Arc::new(config))
+}
+
+/// The authorities the system trusts.
+pub(crate) fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let system = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(system.certs);
+    roots
 }
 
 fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::dns::Resolver;
 use crate::listen::{BindError, Listen};
+use crate::peers::Peers;
 use crate::settings::{Dscp, Settings};
 use crate::size::{self, Advice, Attempts, Moved};
 use crate::stream::{self, Connector, Desk, Origin, Pushed, Streams};
@@ -126,6 +127,7 @@ impl Transports {
                 tls: tls.map(TlsAcceptor::from),
                 greeting: greeting.clone(),
                 dscp: settings.dscp,
+                peers: settings.peers.clone(),
                 streams: streams.clone(),
                 events: events.clone(),
             };
@@ -136,6 +138,7 @@ impl Transports {
             events,
             trust: OnceLock::new(),
             dscp: settings.dscp,
+            peers: settings.peers,
         };
         let transports = Transports {
             shared: Arc::new(Shared {
@@ -158,6 +161,11 @@ impl Transports {
     /// Without it, the system's authorities (see [`crate::tls::client_config`]).
     pub fn trust(&self, config: Arc<ClientConfig>) {
         let _ = self.shared.connector.trust.set(config);
+    }
+
+    /// The providers that TLS is spoken with.
+    pub fn peers(&self) -> &Peers {
+        &self.shared.connector.peers
     }
 
     /// For WebSockets that come to the HTTP port.
@@ -241,6 +249,22 @@ impl Transports {
         flows
     }
 
+    /// As [`resolve`](Transports::resolve), for a trunk: where that is TLS, it is spoken as [`Peers`](crate::Peers) say.
+    pub async fn resolve_trunk(
+        &self,
+        trunk: &str,
+        host: &str,
+        port: Option<u16>,
+        transport: Option<Transport>,
+    ) -> Vec<Flow> {
+        let mut flows = self.resolve(host, port, transport).await;
+        let wish = self.shared.connector.peers.wish_of(trunk);
+        for flow in flows.iter_mut().filter(|f| f.transport == Transport::Tls) {
+            flow.id = wish;
+        }
+        flows
+    }
+
     fn send_datagram(&self, flow: Flow, bytes: &[u8]) {
         let listener = self
             .shared
@@ -263,11 +287,11 @@ impl Transports {
 
     fn send_stream(&self, flow: Flow, bytes: Bytes) {
         let connector = &self.shared.connector;
-        let asked = (flow.id == 0).then_some(flow);
+        let asked = flow.is_wish().then_some(flow);
         match connector.streams.push(flow, bytes.clone(), asked) {
             Pushed::Queued => {}
             // RFC 7118 §5: a browser connects to us, never we to it.
-            Pushed::Absent if flow.id == 0 && !flow.transport.is_websocket() => {
+            Pushed::Absent if flow.is_wish() && !flow.transport.is_websocket() => {
                 let Some(seat) = connector.streams.seat(flow, Origin::Ours(Some(flow))) else {
                     tracing::warn!(remote = %flow.remote, "too many connections: none was made");
                     return self.report(NetEvent::FlowClosed(flow));

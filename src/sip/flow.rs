@@ -98,13 +98,24 @@ impl FromStr for Transport {
 }
 
 /// Where bytes came from and go back to. `id` is 0 for UDP, the connection's number for a
-/// stream; 0 on a stream flow means "any live connection to `remote`, else connect" (a WebSocket is never connected to).
+/// stream; 0 on a stream flow means "any live connection to `remote`, else connect" (a WebSocket is never connected to),
+/// and so do numbers from [`Flow::WISH`] on, each as a certain peer wants it (with its own certificate, say).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Flow {
     pub transport: Transport,
     pub local: SocketAddr,
     pub remote: SocketAddr,
     pub id: u64,
+}
+
+impl Flow {
+    /// See [`Flow`].
+    pub const WISH: u64 = 1 << 63;
+
+    /// Whether the connection is still to be found or made.
+    pub fn is_wish(&self) -> bool {
+        self.id == 0 || self.id & Flow::WISH != 0
+    }
 }
 
 #[cfg(test)]

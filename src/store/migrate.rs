@@ -12,6 +12,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (4, include_str!("../../migrations/0004_bans.sql")),
     (5, include_str!("../../migrations/0005_journeys.sql")),
     (6, include_str!("../../migrations/0006_identity.sql")),
+    (7, include_str!("../../migrations/0007_trunk_tls.sql")),
 ];
 
 /// The number of the last one.

@@ -4,7 +4,7 @@ use crate::error::taken;
 use crate::extensions::found;
 use crate::row::{Columns, json, plain, word};
 use crate::{Error, Result, Store};
-use directory::Trunk;
+use directory::{TlsKey, Trunk, TrunkTls};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -27,7 +27,7 @@ impl Store {
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await?;
-        rows.iter().map(trunk).collect()
+        rows.iter().map(|row| self.trunk_of(row)).collect()
     }
 
     /// The trunk of that name, or [`Error::NotFound`].
@@ -36,7 +36,7 @@ impl Store {
             .bind(plain(name).into_owned())
             .fetch_one(&self.pool)
             .await?;
-        trunk(&row)
+        self.trunk_of(&row)
     }
 
     /// Whether a password is stored for the trunk of that name, or [`Error::NotFound`].
@@ -53,7 +53,7 @@ impl Store {
     pub async fn create_trunk(&self, trunk: &Trunk, password: Option<&str>) -> Result<()> {
         sqlx::query(
             "INSERT INTO trunks (name, host, port, transport, auth, username, codecs, numbers, match_port, password, \
-             trust_identity, reliable_provisionals, position) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
+             trust_identity, reliable_provisionals, tls, position) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
              (SELECT COALESCE(MAX(position), 0) + 1 FROM trunks))",
         )
         .bind(&trunk.name)
@@ -68,6 +68,7 @@ impl Store {
         .bind(password.map(|p| self.encrypt(trunk, p)).transpose()?)
         .bind(i16::from(trunk.trust_identity))
         .bind(word(&trunk.reliable_provisionals)?)
+        .bind(self.seal_tls(trunk)?)
         .execute(&self.pool)
         .await
         .map_err(taken("name"))?;
@@ -84,7 +85,7 @@ impl Store {
         let done = sqlx::query(
             "UPDATE trunks SET host = $2, port = $3, transport = $4, auth = $5, username = $6, codecs = $7, \
              numbers = $8, match_port = $9, password = CASE WHEN $10 = 1 THEN password ELSE $11 END, \
-             trust_identity = $12, reliable_provisionals = $13 \
+             trust_identity = $12, reliable_provisionals = $13, tls = $14 \
              WHERE name = $1",
         )
         .bind(&trunk.name)
@@ -100,6 +101,7 @@ impl Store {
         .bind(password)
         .bind(i16::from(trunk.trust_identity))
         .bind(word(&trunk.reliable_provisionals)?)
+        .bind(self.seal_tls(trunk)?)
         .execute(&self.pool)
         .await?;
         found(done.rows_affected())
@@ -121,12 +123,46 @@ impl Store {
             .await?;
         rows.iter()
             .map(|row| {
-                let trunk = trunk(row)?;
+                let trunk = self.trunk_of(row)?;
                 let stored: Option<String> = row.try_get("password")?;
                 let password = stored.map(|s| self.decrypt(&trunk, &s)).transpose()?;
                 Ok((trunk, password))
             })
             .collect()
+    }
+
+    /// The trunk's TLS settings as they are kept; none for the usual ones.
+    fn seal_tls(&self, trunk: &Trunk) -> Result<Option<String>> {
+        if trunk.tls == TrunkTls::default() {
+            return Ok(None);
+        }
+        // A key is not written down otherwise.
+        let key = trunk.tls.key.as_ref().map(|key| key.0.as_str());
+        let text = json(&(&trunk.tls, key))?;
+        let sealed = self.key.encrypt(&tls_context(&trunk.name), &text);
+        sealed
+            .map(Some)
+            .map_err(|e| Error::Unavailable(e.to_string()))
+    }
+
+    fn trunk_of(&self, row: &AnyRow) -> Result<Trunk> {
+        let mut trunk = trunk(row)?;
+        let Some(sealed) = Columns(row).optional_text("tls")? else {
+            return Ok(trunk);
+        };
+        let text = self
+            .key
+            .decrypt(&tls_context(&trunk.name), &sealed)
+            .ok_or_else(|| Error::WrongKey {
+                trunk: trunk.name.clone(),
+            })?;
+        let (tls, key): (TrunkTls, Option<String>) =
+            serde_json::from_str(&text).map_err(|_| Error::Corrupt("tls".to_owned()))?;
+        trunk.tls = TrunkTls {
+            key: key.map(TlsKey),
+            ..tls
+        };
+        Ok(trunk)
     }
 
     fn encrypt(&self, trunk: &Trunk, password: &str) -> Result<String> {
@@ -149,6 +185,11 @@ fn context(trunk: &Trunk) -> String {
     format!("trunk:{}", trunk.name)
 }
 
+fn tls_context(name: &str) -> String {
+    format!("trunk-tls:{name}")
+}
+
+/// But for its TLS settings.
 fn trunk(row: &AnyRow) -> Result<Trunk> {
     let row = Columns(row);
     Ok(Trunk {
@@ -161,6 +202,7 @@ fn trunk(row: &AnyRow) -> Result<Trunk> {
         codecs: row.json("codecs")?,
         numbers: row.json("numbers")?,
         match_port: row.flag("match_port")?,
+        tls: TrunkTls::default(),
         trust_identity: row.flag("trust_identity")?,
         reliable_provisionals: row.word("reliable_provisionals")?,
     })

@@ -12,9 +12,10 @@ use sip::{Flow, Transport};
 pub enum Command {
     /// Send a SIP message.
     Send { flow: Flow, bytes: Bytes },
-    /// Find the flows to `host` (RFC 3263); [`Event::Resolved`](crate::Event::Resolved) answers.
+    /// Find the flows to a trunk's `host` (RFC 3263); [`Event::Resolved`](crate::Event::Resolved) answers.
     Resolve {
         query: QueryId,
+        trunk: String,
         host: String,
         port: Option<u16>,
         /// `None`: what the host's records say.

@@ -18,7 +18,11 @@ impl Switch {
         let now = self.office.now;
         match event {
             Event::Sip { flow, bytes } => self.office.receive(flow, bytes),
-            Event::FlowClosed { flow } => self.office.sip.flow_failed(now, flow),
+            Event::FlowClosed { flow } => {
+                self.office.trunks.proofs.closed(&flow);
+                self.office.sip.flow_failed(now, flow);
+            }
+            Event::Proven { flow, trunks } => self.office.trunks.proofs.take(&flow, trunks),
             Event::Media(event) => self.media(event),
             Event::Resolved { query, flows } => match self.office.queries.remove(&query) {
                 Some(Query::Leg(id, index)) => {

@@ -47,6 +47,8 @@ pub enum Event {
     Sip { flow: Flow, bytes: Bytes },
     /// A connection ended, or what was sent on it could not be.
     FlowClosed { flow: Flow },
+    /// Before a connection's first message: its other side has shown the certificate of these trunks.
+    Proven { flow: Flow, trunks: Vec<String> },
     /// The media plane tells something.
     Media(media::Event),
     /// The answer to [`Command::Resolve`](crate::Command::Resolve): flows to try in order, empty when the name leads nowhere.

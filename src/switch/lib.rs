@@ -29,6 +29,7 @@ mod message;
 mod notice;
 mod office;
 mod ports;
+mod proof;
 mod registrar;
 mod target;
 mod timers;

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use directory::Directory;
 use media::{PlayId, StreamId};
 use sip::digest::{Algorithm, Nonces, ha1};
-use sip::{DialogId, Flow, Transport};
+use sip::{DialogId, Flow};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -157,21 +157,16 @@ impl Office {
     }
 
     /// Asks the resolver; the answer comes back as an event for `asker`.
-    pub(crate) fn resolve(
-        &mut self,
-        asker: Query,
-        host: &str,
-        port: Option<u16>,
-        transport: Option<Transport>,
-    ) {
+    pub(crate) fn resolve(&mut self, asker: Query, trunk: &directory::Trunk) {
         self.next_query += 1;
         let query = QueryId(self.next_query);
         self.queries.insert(query, asker);
         self.out.push_back(Command::Resolve {
             query,
-            host: host.to_owned(),
-            port,
-            transport,
+            trunk: trunk.name.clone(),
+            host: trunk.host.clone(),
+            port: trunk.port,
+            transport: crate::target::transport(trunk.transport),
         });
     }
 

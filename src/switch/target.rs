@@ -12,13 +12,12 @@ use sip::{Flow, Login, Transport};
 pub(crate) struct Branch {
     pub(crate) party: Party,
     pub(crate) codecs: Vec<media::Codec>,
-    /// Where to send it; `None`: `host` has to be looked up.
+    /// Where to send it; `None`: the trunk's host has to be looked up.
     pub(crate) flow: Option<Flow>,
     /// Where to send it when `flow` is dead: the address the phone itself gave.
     pub(crate) fallback: Option<Flow>,
     /// The Request-URI, when `flow` is known.
     pub(crate) uri: String,
-    pub(crate) host: (String, Option<u16>, Option<Transport>),
 }
 
 /// Everybody that `spec` means; `Err`: why nobody can be rung.
@@ -50,7 +49,6 @@ fn phones(office: &Office, number: &str) -> Result<Vec<Branch>, Verdict> {
             flow: Some(binding.flow),
             fallback: binding.fallback(),
             uri: binding.kept.contact.clone(),
-            host: (String::new(), None, Some(binding.flow.transport)),
         })
         .collect();
     // RFC 3261 §21.4.18: the user is known and not logged in anywhere. Nobody was rung who could have answered.
@@ -81,7 +79,6 @@ fn trunk(office: &Office, call: &Call, name: &str, number: &str) -> Result<Vec<B
         let why = format!("{}: a network cannot be called", cause::phrase(503));
         return Err(Verdict::refused(503, why));
     }
-    let transport = transport(trunk.transport);
     Ok(vec![Branch {
         party: Party {
             number: number.to_owned(),
@@ -91,7 +88,6 @@ fn trunk(office: &Office, call: &Call, name: &str, number: &str) -> Result<Vec<B
         flow: None,
         fallback: None,
         uri: String::new(),
-        host: (trunk.host.clone(), trunk.port, transport),
     }])
 }
 

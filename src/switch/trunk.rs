@@ -2,6 +2,7 @@
 
 use crate::notice::{Notice, TrunkState};
 use crate::office::{Office, Query};
+use crate::proof::Proofs;
 use crate::target;
 use crate::timers::{Timer, TimerKey};
 use directory::number::Network;
@@ -59,6 +60,7 @@ pub(crate) struct Trunks {
     pending: HashMap<TransactionId, String>,
     /// REGISTERs that take our registration back and have no final answer yet.
     farewells: HashSet<TransactionId>,
+    pub(crate) proofs: Proofs,
 }
 
 impl Trunks {
@@ -67,17 +69,26 @@ impl Trunks {
         self.farewells.is_empty()
     }
 
-    /// The trunk that a request over `flow` comes from, by its source address.
+    /// The trunk that a request over `flow` comes from, by its source address, or by its certificate where that is asked for.
     pub(crate) fn of_source(&self, directory: &Directory, flow: &Flow) -> Option<String> {
         let mut names = directory.trunk_order.iter();
-        names
-            .find(|name| self.lines.get(*name).is_some_and(|line| line.is_at(flow)))
-            .cloned()
+        let is_from = |name: &&String| {
+            let line = self.lines.get(*name);
+            line.is_some_and(|line| self.comes_from(line, flow))
+        };
+        names.find(is_from).cloned()
     }
 
     /// Whether a request over `flow` comes from a trunk.
     pub(crate) fn is_at(&self, flow: &Flow) -> bool {
-        self.lines.values().any(|line| line.is_at(flow))
+        self.lines.values().any(|line| self.comes_from(line, flow))
+    }
+
+    fn comes_from(&self, line: &Line, flow: &Flow) -> bool {
+        if line.trunk.tls.client_ca.is_some() {
+            return self.proofs.has(flow, &line.trunk.name);
+        }
+        line.is_at(flow)
     }
 
     /// Whether a trunk has this address, on whatever port.
@@ -156,6 +167,7 @@ fn unregister(office: &mut Office, name: &str) {
     };
     let timer = line.timer.take();
     let registered = line.failures == 0 && line.call_id.is_some();
+    office.trunks.proofs.forget(name);
     office.timers.cancel(timer);
     if registered {
         register(office, name, 0);
@@ -180,12 +192,7 @@ pub(crate) fn due(office: &mut Office, name: &str) {
     if trunk.auth == TrunkAuth::Address && Network::parse(&trunk.host).is_some() {
         return;
     }
-    office.resolve(
-        Query::Trunk(name.to_owned()),
-        &trunk.host,
-        trunk.port,
-        target::transport(trunk.transport),
-    );
+    office.resolve(Query::Trunk(name.to_owned()), &trunk);
 }
 
 /// The resolver answered.

@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{Origin, Seat, Streams, connection};
 use crate::NetEvent;
+use crate::peers::Peers;
 use crate::settings::Dscp;
 use crate::websocket::{self, Greeting};
 
@@ -47,6 +48,7 @@ pub(crate) struct Desk {
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) greeting: Greeting,
     pub(crate) dscp: Dscp,
+    pub(crate) peers: Arc<Peers>,
     pub(crate) streams: Arc<Streams>,
     pub(crate) events: mpsc::Sender<NetEvent>,
 }
@@ -94,7 +96,12 @@ async fn welcome(stream: TcpStream, seat: Seat, desk: Desk) {
         return run(stream, seat, desk).await;
     };
     match tokio::time::timeout(desk.streams.limits.connect, tls.accept(stream)).await {
-        Ok(Ok(stream)) => run(stream, seat, desk).await,
+        Ok(Ok(stream)) => {
+            let chain = stream.get_ref().1.peer_certificates();
+            let trunks = desk.peers.trunks_of(chain.unwrap_or_default());
+            tell_trunks(&desk.events, seat.flow, trunks).await;
+            run(stream, seat, desk).await;
+        }
         Ok(Err(error)) => {
             tracing::debug!(remote = %seat.flow.remote, %error, "a TLS handshake failed");
             desk.streams.leave(seat.flow.id);
@@ -103,6 +110,13 @@ async fn welcome(stream: TcpStream, seat: Seat, desk: Desk) {
             tracing::debug!(remote = %seat.flow.remote, "a TLS handshake took too long");
             desk.streams.leave(seat.flow.id);
         }
+    }
+}
+
+/// Before any message of the connection.
+pub(super) async fn tell_trunks(events: &mpsc::Sender<NetEvent>, flow: Flow, trunks: Vec<String>) {
+    if !trunks.is_empty() {
+        let _gone = events.send(NetEvent::Proven { flow, trunks }).await;
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 
 use super::{Origin, Seat, Streams, connection};
+use crate::peers::{Outgoing, Peers, Verify};
 use crate::settings::Dscp;
 use crate::{NetEvent, tls};
 
@@ -22,6 +23,7 @@ pub(crate) struct Connector {
     /// Whom TLS trusts; the system's authorities when nothing else was set before the first connection.
     pub(crate) trust: OnceLock<Arc<ClientConfig>>,
     pub(crate) dscp: Dscp,
+    pub(crate) peers: Arc<Peers>,
 }
 
 /// Connects `seat` and runs the connection to its end. `host` is the name a TLS certificate has to bear.
@@ -49,7 +51,7 @@ pub(crate) async fn adopt(
         Transport::Udp | Transport::Tcp | Transport::Ws | Transport::Wss => {
             connection::run(stream, seat, origin, streams, events).await;
         }
-        Transport::Tls => match shake_hands(&connector, stream, flow, host).await {
+        Transport::Tls => match greet(&connector, stream, (flow, asked), host).await {
             Ok(stream) => connection::run(stream, seat, origin, streams, events).await,
             Err(error) => fail(&connector, flow, &error).await,
         },
@@ -67,6 +69,48 @@ pub(crate) async fn reach(flow: Flow, within: Duration) -> io::Result<TcpStream>
         socket.bind(SocketAddr::new(flow.local.ip(), 0))?;
     }
     tokio::time::timeout(within, socket.connect(flow.remote)).await?
+}
+
+/// As the trunk wants it that it is for, else as anybody.
+async fn greet(
+    connector: &Connector,
+    stream: TcpStream,
+    flows: (Flow, Option<Flow>),
+    host: Option<String>,
+) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let (flow, asked) = flows;
+    let wish = asked.map_or(0, |asked| asked.id);
+    if wish == 0 {
+        return shake_hands(connector, stream, flow, host).await;
+    }
+    let gone = || io::Error::other("the trunk's settings have changed meanwhile");
+    let outgoing = connector.peers.outgoing(wish).ok_or_else(gone)?;
+    let stream = shake_as(connector, stream, flow, &outgoing).await;
+    let stream = stream.inspect_err(|error| {
+        let trunk = &outgoing.peer.trunk;
+        tracing::warn!(trunk, remote = %flow.remote, %error, "TLS with the provider failed");
+    })?;
+    // What comes back on it is the provider's as much as on one of his.
+    if outgoing.peer.verify != Verify::Nothing {
+        let trunks = vec![outgoing.peer.trunk.clone()];
+        super::accept::tell_trunks(&connector.events, flow, trunks).await;
+    }
+    Ok(stream)
+}
+
+async fn shake_as(
+    connector: &Connector,
+    stream: TcpStream,
+    flow: Flow,
+    outgoing: &Arc<Outgoing>,
+) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let maker = outgoing.clone();
+    let config = tokio::task::spawn_blocking(move || maker.config())
+        .await?
+        .map_err(io::Error::other)?;
+    let name = tls::server_name(Some(outgoing.peer.host.clone()), flow.remote.ip());
+    let shake = TlsConnector::from(config).connect(name, stream);
+    tokio::time::timeout(connector.streams.limits.connect, shake).await?
 }
 
 async fn shake_hands(

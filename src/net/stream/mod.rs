@@ -113,6 +113,7 @@ impl Inbox {
 /// One connection, from before it is made until its task has ended.
 struct Entry {
     flow: Flow,
+    wish: u64,
     /// None once the connection is condemned; its task then ends by itself.
     outbox: Option<Outbox>,
     asked: Vec<Flow>,
@@ -123,7 +124,8 @@ struct Entry {
 #[derive(Default)]
 struct Table {
     entries: HashMap<u64, Entry>,
-    by_remote: HashMap<(Transport, SocketAddr), u64>,
+    /// With the wish a connection was made for: 0 for those that were accepted.
+    by_remote: HashMap<(Transport, SocketAddr, u64), u64>,
     per_source: HashMap<IpAddr, usize>,
     /// Entries with a source.
     accepted: usize,
@@ -171,13 +173,11 @@ impl Streams {
     /// Queues `bytes` for the connection of `flow`. With `asked`, its end is reported under that flow too.
     pub(crate) fn push(&self, flow: Flow, bytes: Bytes, asked: Option<Flow>) -> Pushed {
         let mut table = self.table();
-        let id = match flow.id {
-            0 => table
-                .by_remote
-                .get(&(flow.transport, flow.remote))
-                .copied()
-                .unwrap_or_default(),
-            id => id,
+        let id = if flow.is_wish() {
+            let key = (flow.transport, flow.remote, flow.id);
+            table.by_remote.get(&key).copied().unwrap_or_default()
+        } else {
+            flow.id
         };
         let Some(entry) = table.entries.get_mut(&id) else {
             return Pushed::Absent;
@@ -203,7 +203,7 @@ impl Streams {
         let table = self.table();
         table
             .by_remote
-            .get(&(transport, remote))
+            .get(&(transport, remote, 0))
             .and_then(|id| table.entries.get(id))
             .is_some_and(|entry| entry.outbox.is_some())
     }
@@ -232,11 +232,12 @@ impl Streams {
             *count += 1;
             table.accepted += 1;
         }
+        let wish = flow.id;
         flow.id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (outbox, inbox) = Outbox::new();
         table
             .by_remote
-            .insert((flow.transport, flow.remote), flow.id);
+            .insert((flow.transport, flow.remote, wish), flow.id);
         let asked = match origin {
             Origin::Ours(Some(asked)) => vec![asked],
             Origin::Ours(None) | Origin::Accepted => Vec::new(),
@@ -245,6 +246,7 @@ impl Streams {
             flow.id,
             Entry {
                 flow,
+                wish,
                 outbox: Some(outbox),
                 asked,
                 source,
@@ -259,7 +261,7 @@ impl Streams {
         let Some(entry) = table.entries.remove(&id) else {
             return Vec::new();
         };
-        let key = (entry.flow.transport, entry.flow.remote);
+        let key = (entry.flow.transport, entry.flow.remote, entry.wish);
         if table.by_remote.get(&key) == Some(&id) {
             table.by_remote.remove(&key);
         }

@@ -64,6 +64,7 @@ impl Dialog {
             role: Role::Callee,
             phase: Phase::Over,
             flow,
+            wish: 0,
             call_id: request.call_id().unwrap_or_default().into_owned(),
             local: format!(
                 "{};tag={local_tag}",

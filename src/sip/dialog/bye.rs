@@ -79,9 +79,9 @@ impl Dialog {
                     let stale = *status == 503
                         && self.flow.transport.reliable()
                         && !self.flow.transport.is_websocket()
-                        && self.flow.id != 0;
+                        && !self.flow.is_wish();
                     if stale {
-                        self.flow.id = 0;
+                        self.flow.id = self.wish;
                     }
                     stale
                 }

@@ -53,6 +53,7 @@ impl Dialog {
             id: DialogId(0),
             role: Role::Caller,
             flow: request.flow,
+            wish: 0,
             call_id: request
                 .call_id
                 .take()
@@ -272,6 +273,9 @@ impl Dialog {
     /// A stream the INVITE made us connect is the dialog's from its first answer on.
     fn adopt(&mut self, flow: Flow) {
         if flow.transport.reliable() {
+            if self.flow.is_wish() {
+                self.wish = self.flow.id;
+            }
             self.flow = flow;
         }
     }

@@ -88,6 +88,8 @@ pub(crate) struct Dialog {
     role: Role,
     phase: Phase,
     flow: Flow,
+    /// How to ask for a new connection when that of `flow` is gone: see [`Flow::is_wish`].
+    wish: u64,
     /// Whether the peer takes UPDATE, as its last Allow said (RFC 3311 §4).
     updates: bool,
     /// The last SDP of ours.

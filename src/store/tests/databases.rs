@@ -106,6 +106,7 @@ async fn suite(new: impl AsyncFn(&str) -> Place) {
     extensions(new("extensions").await).await;
     trunks(new("trunks").await).await;
     trunk_passwords_are_encrypted(new("passwords").await).await;
+    trunk_keys_are_encrypted(new("trunk_tls").await).await;
     snapshot(new("snapshot").await).await;
     keys_and_settings(new("keys").await).await;
     records(new("records").await).await;
@@ -253,6 +254,7 @@ fn trunk(name: &str) -> Trunk {
         codecs: vec![Codec::Pcma],
         numbers: BTreeMap::from([("+493012345600".into(), "101".into())]),
         match_port: true,
+        tls: directory::TrunkTls::default(),
         trust_identity: true,
         reliable_provisionals: Reliability::Required,
     }
@@ -266,6 +268,7 @@ async fn trunks(place: Place) {
         username: None,
         numbers: BTreeMap::new(),
         match_port: false,
+        tls: directory::TrunkTls::default(),
         trust_identity: false,
         reliable_provisionals: Reliability::Off,
         ..trunk("zeta")
@@ -288,6 +291,40 @@ async fn trunks(place: Place) {
     assert_eq!(unknown, Err(Error::NotFound));
     store.delete_trunk("alpha").await.expect("deleted");
     assert_eq!(store.delete_trunk("alpha").await, Err(Error::NotFound));
+}
+
+async fn trunk_keys_are_encrypted(place: Place) {
+    let store = place.open().await;
+    let guarded = Trunk {
+        tls: directory::TrunkTls {
+            verify: directory::TlsVerify::Pin,
+            pin: Some("00".repeat(32)),
+            certificate: Some("a certificate".into()),
+            key: Some(directory::TlsKey("the real key".into())),
+            ..directory::TrunkTls::default()
+        },
+        ..trunk("itsp")
+    };
+    store.create_trunk(&guarded, None).await.expect("made");
+    assert_eq!(store.trunk("itsp").await.expect("there"), guarded);
+    let raw = place.raw().await;
+    let stored = async || {
+        let row = sqlx::query("SELECT tls FROM trunks").fetch_one(&raw).await;
+        row.expect("a row").get::<Option<String>, _>("tls")
+    };
+    let sealed = stored().await.expect("settings");
+    assert!(sealed.starts_with("aes256gcm:"), "{sealed}");
+    let snapshot = store.snapshot().await.expect("snapshot");
+    assert_eq!(snapshot.trunks["itsp"].tls, guarded.tls);
+
+    let wrong = Store::open(&place.url, SecretKey::from_bytes([43; 32])).await;
+    assert!(wrong.is_err(), "another key opens nothing");
+    let plain = trunk("itsp");
+    store
+        .update_trunk(&plain, PasswordChange::Keep)
+        .await
+        .expect("cleared");
+    assert_eq!(stored().await, None);
 }
 
 async fn trunk_passwords_are_encrypted(place: Place) {

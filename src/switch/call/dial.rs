@@ -93,6 +93,8 @@ pub(crate) fn add(office: &mut Office, call: &mut Call, branch: Branch) {
     if call.legs.len() >= MAX_LEGS {
         return;
     }
+    let trunk = branch.party.trunk.as_ref();
+    let trunk = trunk.and_then(|name| office.directory.trunks.get(name).cloned());
     let mut leg = Leg::new(branch.party, branch.codecs);
     leg.uri = branch.uri;
     leg.alternatives.extend(branch.fallback);
@@ -104,10 +106,10 @@ pub(crate) fn add(office: &mut Office, call: &mut Call, branch: Branch) {
     }
     match branch.flow {
         Some(flow) => invite(office, call, index, flow),
-        None => {
-            let (host, port, transport) = branch.host;
-            office.resolve(Query::Leg(call.id, index), &host, port, transport);
-        }
+        None => match trunk {
+            Some(trunk) => office.resolve(Query::Leg(call.id, index), &trunk),
+            None => refused(office, call, index, (503, Told::default())),
+        },
     }
 }
 

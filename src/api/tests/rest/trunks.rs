@@ -12,6 +12,7 @@ on_both_databases!(
     every_wrong_field_is_named,
     put_creates_and_replaces,
     patch_merges,
+    tls_settings_are_kept_and_its_key_is_not_shown,
     numbers_that_lead_nowhere_are_told,
     lists_come_in_pages,
 );
@@ -25,7 +26,8 @@ async fn a_trunk_comes_to_life_and_goes(mut office: Office) {
     assert_eq!(answer.header("location"), "/api/v1/trunks/itsp");
     let shown = json!({
         "name": "itsp", "host": "sip.example.net", "port": null, "transport": "udp", "auth": "registration",
-        "username": "490001", "codecs": ["opus", "G722", "PCMA", "PCMU"], "numbers": {}, "match_port": false,
+        "username": "490001", "codecs": ["opus", "G722", "PCMA", "PCMU"], "numbers": {}, "match_port": false, "tls_verify": "system", "tls_ca": null, "tls_pin": null, "tls_certificate": null,
+        "tls_client_ca": null, "tls_client_name": null,
         "trust_identity": false, "reliable_provisionals": "supported",
         "state": null, "state_why": null,
     });
@@ -247,4 +249,42 @@ async fn lists_come_in_pages(office: Office) {
     let names: Vec<&str> = all.iter().map(|t| t["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["a", "b", "c", "d", "e"]);
     assert_eq!(in_pages(&office, "/trunks").await, all);
+}
+
+async fn tls_settings_are_kept_and_its_key_is_not_shown(mut office: Office) {
+    let pem = |kind: &str| format!("-----BEGIN {kind}-----\nAAAA\n-----END {kind}-----\n");
+    let mut body = new("itsp");
+    body["transport"] = json!("auto");
+    body["tls_verify"] = json!("pin");
+    body["tls_pin"] = json!("00".repeat(32));
+    body["tls_certificate"] = json!(pem("CERTIFICATE"));
+    body["tls_key"] = json!(pem("PRIVATE KEY"));
+    body["tls_client_ca"] = json!(pem("CERTIFICATE"));
+    body["tls_client_name"] = json!("sip.example.net");
+    let made = office.post("/trunks", body).await.is(201);
+    assert_eq!(made.body["tls_verify"], "pin");
+    assert_eq!(made.body["tls_client_name"], "sip.example.net");
+    assert!(!made.body.to_string().contains("PRIVATE"));
+    let key = |office: &mut Office| {
+        let directory = office.told().expect("told");
+        let key = directory.trunks["itsp"].tls.key.as_ref();
+        key.map(|key| key.0.clone())
+    };
+    assert_eq!(key(&mut office), Some(pem("PRIVATE KEY")));
+
+    let patch = json!({"tls_verify": "none", "tls_pin": null});
+    let patched = office.patch("/trunks/itsp", patch).await.is(200);
+    assert_eq!(patched.body["tls_pin"], Value::Null);
+    assert_eq!(
+        key(&mut office),
+        Some(pem("PRIVATE KEY")),
+        "left out, it stays"
+    );
+
+    let wrong = json!({"tls_key": null});
+    let wrong = office.patch("/trunks/itsp", wrong).await;
+    assert_eq!(wrong.wrong_fields(), ["tls_certificate"]);
+    let patch = json!({"tls_certificate": null});
+    office.patch("/trunks/itsp", patch).await.is(200);
+    assert_eq!(key(&mut office), None, "of no use without its certificate");
 }

@@ -21,7 +21,7 @@ fn pair(dir: &Path, names: &[&str]) -> Pair {
 
 async fn house(certificates: &Arc<Certificates>) -> House {
     let settings = Settings {
-        tls: Some(certificates.server_config()),
+        tls: Some(certificates.server_config(&Arc::default())),
         ..Settings::default()
     };
     House::with(&["tls://127.0.0.1:0"], settings).await

@@ -51,14 +51,14 @@ impl House {
     pub(crate) async fn message(&mut self) -> (Flow, Bytes) {
         match self.event().await {
             NetEvent::Message { flow, bytes } => (flow, bytes),
-            NetEvent::FlowClosed(flow) => panic!("{flow:?} closed"),
+            other => panic!("{other:?}"),
         }
     }
 
     pub(crate) async fn closed(&mut self) -> Flow {
         match self.event().await {
             NetEvent::FlowClosed(flow) => flow,
-            NetEvent::Message { bytes, .. } => panic!("{bytes:?} came"),
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -113,5 +113,7 @@ pub(crate) fn shown(certificate: &Path, key: &Path) -> Arc<rustls::ServerConfig>
         certificate: certificate.to_owned(),
         key: key.to_owned(),
     };
-    Certificates::load(vec![pair]).unwrap().server_config()
+    Certificates::load(vec![pair])
+        .unwrap()
+        .server_config(&Arc::default())
 }

@@ -7,5 +7,6 @@
 mod certificates;
 mod house;
 mod names;
+mod peers;
 mod plain;
 mod websocket;

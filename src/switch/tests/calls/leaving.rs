@@ -62,6 +62,7 @@ fn registered(world: &mut World) {
         codecs: vec![Codec::Pcma],
         numbers: BTreeMap::new(),
         match_port: false,
+        tls: directory::TrunkTls::default(),
         trust_identity: false,
         reliable_provisionals: directory::Reliability::Supported,
     };

@@ -154,3 +154,33 @@ fn we_register_at_the_next_server_when_the_first_is_silent() {
         world.registered_at
     );
 }
+
+#[test]
+fn a_trunk_that_shows_a_certificate_is_known_by_that_alone() {
+    let mut guarded = trunk("one", 0);
+    guarded.tls.client_ca = Some("authorities".into());
+    let mut world = world(vec![guarded], 57);
+    // Its address is no proof.
+    world.dials("one", "101");
+    world.passes(2_000);
+    assert!(matches!(world.phone("one").state, State::Over(_)));
+    assert!(world.records.is_empty());
+
+    let flow = World::flow(([10, 1, 0, 1], 5060).into());
+    let trunks = vec!["one".to_owned()];
+    world.give(Event::Proven { flow, trunks });
+    world.dials("one", "101");
+    world.passes(2_000);
+    assert_eq!(world.phone("101").state, State::Up);
+    let now = world.now;
+    world.phone("101").hangs_up(now);
+    world.passes(2_000);
+
+    world.give(Event::FlowClosed { flow });
+    world.dials("one", "101");
+    world.passes(2_000);
+    assert!(
+        matches!(world.phone("one").state, State::Over(_)),
+        "the proof went with it"
+    );
+}

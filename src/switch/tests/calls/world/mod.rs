@@ -233,7 +233,7 @@ impl World {
         ));
     }
 
-    fn flow(address: SocketAddr) -> Flow {
+    pub(crate) fn flow(address: SocketAddr) -> Flow {
         let local = if address.is_ipv4() {
             "10.9.9.9:5060"
         } else {
@@ -245,6 +245,15 @@ impl World {
             remote: address,
             id: 0,
         }
+    }
+
+    fn places(&self, host: &str) -> Vec<Flow> {
+        let ip = host.parse().ok().or(self.names.get(host).copied());
+        let others = self.others.get(host).into_iter().flatten().copied();
+        let found = ip.into_iter().chain(others);
+        found
+            .map(|ip| World::flow(SocketAddr::new(ip, 5060)))
+            .collect()
     }
 
     pub(crate) fn give(&mut self, event: Event) {
@@ -289,11 +298,7 @@ impl World {
                 }
                 Command::Record(record) => self.records.push(*record),
                 Command::Resolve { query, host, .. } => {
-                    let ip = host.parse().ok().or(self.names.get(&host).copied());
-                    let others = self.others.get(&host).into_iter().flatten().copied();
-                    let found = ip.into_iter().chain(others);
-                    let found = found.map(|ip| World::flow(SocketAddr::new(ip, 5060)));
-                    let flows = found.collect();
+                    let flows = self.places(&host);
                     events.push(Event::Resolved { query, flows });
                 }
                 other => self.keeps(other),
@@ -541,6 +546,7 @@ pub(crate) fn trunk(name: &str, index: usize) -> directory::Trunk {
         codecs: vec![Codec::Pcmu],
         numbers: BTreeMap::new(),
         match_port: false,
+        tls: directory::TrunkTls::default(),
         trust_identity: false,
         reliable_provisionals: directory::Reliability::Supported,
     }
