@@ -3,7 +3,7 @@
 use crate::calls::Calls;
 use crate::layers::{Layers, each_key};
 use crate::music::Media;
-use crate::phones::Phones;
+use crate::phones::{Phones, Push};
 use crate::reach::{clash, is_host, is_reachable};
 use crate::safety::{Defence, Trace};
 pub use crate::wire::Dns;
@@ -56,6 +56,7 @@ pub struct Config {
     pub database: Database,
     pub sip: Sip,
     pub phones: Phones,
+    pub push: Push,
     pub tls: Tls,
     pub dns: Dns,
     pub rtp: Rtp,
@@ -331,6 +332,7 @@ impl Config {
         let mut faults = self.listen_faults();
         faults.extend(self.sip_faults());
         faults.extend(self.phones.faults());
+        faults.extend(self.push.faults());
         faults.extend(self.rtp_faults());
         faults.extend(self.media.fault());
         faults.extend(self.path_faults());
@@ -664,9 +666,6 @@ mod tests {
             ("SIP__EXTERNAL_HOST", "[192.0.2.1]", "[sip] external_host"),
             ("SIP__EXTERNAL_HOST", "0.0.0.0", "[sip] external_host"),
             ("SIP__LOCAL_NETWORKS", "10.0.0.0/33", "[sip] local_networks"),
-            ("PHONES__PING_S", "10", "[phones] ping_s"),
-            ("PHONES__NAT_EXPIRES_S", "10", "[phones] nat_expires_s"),
-            ("PHONES__SERVICE_ROUTE", "sip:pbx", "[phones] service_route"),
             ("SIP__MAX_CALLS", "0", "[sip] max_calls"),
             ("SIP__NAT_KEEPALIVE_S", "5", "[sip] nat_keepalive_s"),
             ("SIP__REALM", "off\u{7}hook", "[sip] realm"),
@@ -703,8 +702,6 @@ mod tests {
             ("SIP__EXTERNAL_HOST", "192.0.2.1"),
             ("SIP__EXTERNAL_HOST", "[2001:db8::1]"),
             ("SIP__EXTERNAL_HOST", ""),
-            ("SIP__LOCAL_NETWORKS", ""),
-            ("PHONES__SERVICE_ROUTE", "<sip:pbx.example.net;lr>"),
             ("LOG__JOURNAL", ""),
             ("DIALPLAN__OUTBOUND_PREFIX", ""),
             ("RTP__HOLD_TIMEOUT_S", "0"),

@@ -189,11 +189,13 @@ impl Kind {
             | ("sip", "max_calls" | "nat_keepalive_s" | "session_expires_s" | "min_se_s")
             | ("phones", "ping_s" | "nat_expires_s")
             | ("calls", "transfer_return_s")
+            | ("push", "wait_s" | "expires_s")
             | ("rtp", "port_min" | "port_max" | "timeout_s" | "hold_timeout_s") => Kind::Number,
             ("calls", "refer_outside") => Kind::Flag,
             ("sip", "external_host")
             | ("rtp", "external_address")
             | ("tls", "certificate" | "private_key")
+            | ("push", "webhook" | "secret")
             | ("log", "journal") => Kind::Optional,
             ("trace", "enabled") => Kind::Flag,
             _ => Kind::Text,

@@ -1,7 +1,7 @@
 //! Offhook's wiring: the only place that knows every room of the house.
 //!
 //! `layers` reads `offhook.toml` and the environment, `config` and `phones` judge what they say, `check` adds the dialplan and
-//! the database, `run` starts all and keeps the one loop around the Switch, `journal` records that loop and runs it
+//! the database, `push` sends for sleeping phones, `run` starts all and keeps the one loop around the Switch, `journal` records that loop and runs it
 //! again. The rooms are the crates beside these files: `sip`, `media` and `directory` are the vocabulary, `switch` is
 //! the PBX, `dialplan`, `store`, `api` and `net` are its edges.
 
@@ -13,6 +13,7 @@ mod layers;
 mod music;
 mod phones;
 mod provider;
+mod push;
 mod reach;
 pub mod run;
 pub mod safety;

@@ -27,6 +27,8 @@ pub enum StartError {
     Http { address: String, why: String },
     #[error("the TLS certificate cannot be used: {0}")]
     Tls(String),
+    #[error("the webhook for push notifications cannot be used: {0}")]
+    Push(String),
     #[error("the journal {path} cannot be written: {why}")]
     Journal { path: String, why: String },
     #[error("the dialplan does not compile:\n{0}")]
@@ -52,6 +54,7 @@ impl StartError {
             StartError::Bind(_) => "[sip] listen",
             StartError::Http { .. } => "[http] listen",
             StartError::Tls(_) => "[tls]",
+            StartError::Push(_) => "[push] webhook, secret",
             StartError::Journal { .. } => "[log] journal",
             StartError::Dialplan(_) => "dialplan",
             StartError::System(_) => "system",
@@ -77,6 +80,7 @@ impl StartError {
             StartError::Tls(_) => {
                 "both files must be PEM, and the key must belong to the certificate"
             }
+            StartError::Push(_) => "the URL is like https://push.example.net/offhook",
             StartError::Journal { .. } => {
                 "name a file of this user's, in a folder that exists, or leave the key away"
             }

@@ -5,7 +5,7 @@ use api::Live;
 use bytes::Bytes;
 use dialplan::Runner;
 use directory::Traced;
-use net::{Incoming, Media, NetEvent, Transports};
+use net::{Incoming, Media, NetEvent, Transports, Webhook};
 use sip::Flow;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,7 +24,9 @@ pub(crate) struct Edges {
     pub(crate) writer: Writer,
     pub(crate) traces: Option<Traces>,
     pub(crate) live: Arc<Live>,
-    /// For what the resolver finds.
+    /// Wakes sleeping phones.
+    pub(crate) webhook: Option<Webhook>,
+    /// For what the resolver finds and the webhook does.
     pub(crate) events: mpsc::Sender<Event>,
 }
 
@@ -270,6 +272,9 @@ impl Work {
                 Command::DropSubscription { id } => self.edges.writer.drop_subscription(id),
                 Command::KeepMessage(message) => self.edges.writer.keep_message(*message),
                 Command::DropMessage { id } => self.edges.writer.drop_message(id),
+                Command::Push(note) => {
+                    crate::push::send(self.edges.webhook.as_ref(), &self.edges.events, *note);
+                }
                 Command::Notice(notice) => self.tell(&notice),
             }
         }
@@ -286,6 +291,17 @@ impl Work {
                 tracing::debug!(extension = r.extension, source = r.source, "registered")
             }
             Notice::Unregistered { extension, .. } => tracing::info!(extension, "unregistered"),
+            Notice::Reach {
+                extension,
+                binding,
+                reach,
+            } => {
+                tracing::debug!(extension, binding, ?reach, "phone");
+            }
+            Notice::Push { extension, failure } => match failure {
+                None => tracing::debug!(extension, "push notification sent"),
+                Some(why) => tracing::warn!(extension, why, "push notification failed"),
+            },
             Notice::Trunk { name, state } => tracing::info!(trunk = name, ?state, "trunk"),
             Notice::TrunkGone { name } => tracing::info!(trunk = name, "trunk removed"),
             Notice::Banned(ban) => {
@@ -357,6 +373,7 @@ mod tests {
             writer: Writer::start(store, folder.join("unsent")),
             traces: None,
             live: Arc::new(Live::new()),
+            webhook: None,
             events,
         };
         let settings = crate::start::switch_config(&config).expect("settings");

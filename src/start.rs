@@ -47,10 +47,10 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         writer: writer(config, &store, &live),
         traces,
         live: Arc::clone(&live),
+        webhook: crate::push::open(config)?,
         events: events.clone(),
     };
-    let settings = switch_config(config)?;
-    let journal = journal(config, &settings)?;
+    let (settings, journal) = settings(config)?;
     let directory = first_events(&store, &events).await?;
     let shift = Shift::start(
         new_switch(settings),
@@ -89,6 +89,13 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
         _watch: watch,
         _lock: lock,
     })
+}
+
+/// What the Switch is told, and where what happens to it is written down.
+fn settings(config: &Config) -> Result<(switch::Config, Option<Journal>), StartError> {
+    let settings = switch_config(config)?;
+    let journal = journal(config, &settings)?;
+    Ok((settings, journal))
 }
 
 /// The data folder, ours alone, and what is in it.
@@ -315,7 +322,7 @@ pub(crate) fn switch_config(config: &Config) -> Result<switch::Config, StartErro
         external_host: config.external_host(),
         external_media: config.rtp.external_address,
         local_networks: config.local_networks(),
-        phones: config.phones.settings(),
+        phones: config.phones.settings(&config.push),
         nat_keepalive: Duration::from_secs(config.sip.nat_keepalive_s),
         session_expires: Duration::from_secs(config.sip.session_expires_s),
         min_se: Duration::from_secs(config.sip.min_se_s),

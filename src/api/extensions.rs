@@ -2,8 +2,10 @@
 
 use crate::Shared;
 use crate::body::{Name, Object, merge};
+use crate::clock::now_ms;
 use crate::error::Error;
 use crate::fields::{Fields, Secret};
+use crate::live::Phone;
 use crate::page::Page;
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +13,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use directory::{Extension, Ha1, Invalid, Redirects, extension};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use switch::Reach;
 
 const REDIRECTS: [(&str, Redirects); 2] =
     [("follow", Redirects::Follow), ("refuse", Redirects::Refuse)];
@@ -25,14 +29,15 @@ pub(crate) async fn list(
     let extensions = shared.api.store.extensions(after, page.wanted()).await;
     let extensions = extensions.map_err(of_store)?;
     let key = |e: &Extension| vec![e.number.clone()];
-    Ok(page.answer(extensions, key, |e| Value::Object(view(e))))
+    Ok(page.answer(extensions, key, |e| Value::Object(view(&shared, e))))
 }
 
 pub(crate) async fn show(
     State(shared): State<Arc<Shared>>,
     Name(number): Name,
 ) -> Result<Json<Map<String, Value>>, Error> {
-    find(&shared, &number).await.map(|e| Json(view(&e)))
+    let extension = find(&shared, &number).await?;
+    Ok(Json(view(&shared, &extension)))
 }
 
 pub(crate) async fn create(
@@ -44,7 +49,7 @@ pub(crate) async fn create(
         .change(async move |shared| {
             let created = shared.api.store.create_extension(&new).await;
             created.map_err(of_store)?;
-            Ok(answer_created(&new))
+            Ok(answer_created(&shared, &new))
         })
         .await
 }
@@ -66,10 +71,10 @@ pub(crate) async fn replace(
             let store = &shared.api.store;
             if old.is_some() {
                 store.update_extension(&new).await.map_err(of_store)?;
-                Ok(Json(view(&new)).into_response())
+                Ok(Json(view(&shared, &new)).into_response())
             } else {
                 store.create_extension(&new).await.map_err(of_store)?;
-                Ok(answer_created(&new))
+                Ok(answer_created(&shared, &new))
             }
         })
         .await
@@ -83,11 +88,11 @@ pub(crate) async fn patch(
     shared
         .change(async move |shared| {
             let old = find(&shared, &number).await?;
-            let members = merge(view(&old), patch, &["number", "password"]);
+            let members = merge(configured(&old), patch, &["number", "password"]);
             let new = read(&shared, members, Some(&number), Some(&old))?;
             let updated = shared.api.store.update_extension(&new).await;
             updated.map_err(of_store)?;
-            Ok(Json(view(&new)))
+            Ok(Json(view(&shared, &new)))
         })
         .await
 }
@@ -132,6 +137,7 @@ fn read(
     old: Option<&Extension>,
 ) -> Result<Extension, Error> {
     let mut fields = Fields::new(members);
+    fields.read_only("phones");
     let number = fields.text("number", path);
     if path.is_some_and(|path| path != number) {
         let why = "cannot be changed: it must be the number in the path";
@@ -202,7 +208,28 @@ fn password(
     }
 }
 
-fn view(e: &Extension) -> Map<String, Value> {
+/// With what is known of its phones at the moment.
+fn view(shared: &Shared, e: &Extension) -> Map<String, Value> {
+    let phones = shared.api.live.phones_of(&e.number);
+    let now_ms = now_ms();
+    let here = |p: &&Phone| p.registration.expires_at_ms > now_ms;
+    let devices = |phones: &mut dyn Iterator<Item = &Phone>| {
+        phones
+            .map(|p| p.registration.device())
+            .collect::<BTreeSet<_>>()
+            .len()
+    };
+    let reachable = |p: &&Phone| matches!(p.reach, Reach::Reachable { .. });
+    let mut members = configured(e);
+    let phones = json!({
+        "registered": devices(&mut phones.iter().filter(here)),
+        "reachable": devices(&mut phones.iter().filter(here).filter(reachable)),
+    });
+    members.insert("phones".to_owned(), phones);
+    members
+}
+
+fn configured(e: &Extension) -> Map<String, Value> {
     let value = json!({
         "number": e.number,
         "name": e.name,
@@ -220,9 +247,9 @@ fn view(e: &Extension) -> Map<String, Value> {
     }
 }
 
-fn answer_created(e: &Extension) -> Response {
+fn answer_created(shared: &Shared, e: &Extension) -> Response {
     let place = [(header::LOCATION, format!("/api/v1/extensions/{}", e.number))];
-    (StatusCode::CREATED, place, Json(view(e))).into_response()
+    (StatusCode::CREATED, place, Json(view(shared, e))).into_response()
 }
 
 fn of_store(error: store::Error) -> Error {

@@ -67,6 +67,7 @@ pub(crate) async fn show(State(shared): State<Arc<Shared>>, request: Request) ->
             "the TLS certificate files are refused, and older ones serve: the log says why"
                 .to_owned()
         }),
+        push_problem(api.live.push_failure(), key),
     ]
     .into_iter()
     .flatten()
@@ -102,6 +103,20 @@ fn dialplan_problem(standing: Standing) -> Option<String> {
     };
     Some(format!(
         "the scripts in the dialplan folder are refused: {serves}"
+    ))
+}
+
+/// The reason may name the webhook's server.
+fn push_problem(failure: Option<String>, key: bool) -> Option<String> {
+    let why = failure.map(|why| {
+        if key {
+            format!(": {why}")
+        } else {
+            String::new()
+        }
+    })?;
+    Some(format!(
+        "the last push notification failed{why}; sleeping phones do not ring"
     ))
 }
 

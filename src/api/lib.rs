@@ -34,7 +34,7 @@ mod websocket;
 
 pub use dialplan::{Dialplan, ScriptProblem, Standing};
 pub use health::Certificate;
-pub use live::Live;
+pub use live::{Live, Phone};
 pub use numbers::Numbers;
 pub use serve::{Limits, serve};
 pub use websocket::SipSocket;

@@ -3,7 +3,7 @@
 use directory::{Ban, Registration};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use switch::{CallId, LiveCall, Notice, TrunkState};
+use switch::{CallId, LiveCall, Notice, Reach, TrunkState};
 
 /// The live view. The wiring feeds it every notice; requests read it. It holds as much as the Switch
 /// does, whose tables are bounded.
@@ -13,11 +13,20 @@ pub struct Live {
     waiting: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
 }
 
+/// A registration and whether its phone is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Phone {
+    pub registration: Registration,
+    pub reach: Reach,
+}
+
 #[derive(Default)]
 struct View {
     calls: BTreeMap<CallId, LiveCall>,
     /// By extension and binding.
-    registrations: BTreeMap<(String, String), Registration>,
+    registrations: BTreeMap<(String, String), Phone>,
+    /// Why the last push notification failed, if it did.
+    push_failure: Option<String>,
     trunks: BTreeMap<String, TrunkState>,
     bans: BTreeMap<String, Ban>,
 }
@@ -40,7 +49,12 @@ impl Live {
             }
             Notice::Registered(r) => {
                 let key = (r.extension.clone(), r.binding.clone());
-                view.registrations.insert(key, r.clone());
+                let before = view.registrations.get(&key);
+                let phone = Phone {
+                    registration: r.clone(),
+                    reach: before.map_or(Reach::Unknown, |phone| phone.reach),
+                };
+                view.registrations.insert(key, phone);
             }
             Notice::Unregistered { extension, binding } => {
                 view.registrations
@@ -52,6 +66,17 @@ impl Live {
             Notice::BanLifted { id } => {
                 view.bans.remove(id);
             }
+            Notice::Reach {
+                extension,
+                binding,
+                reach,
+            } => {
+                let key = (extension.clone(), binding.clone());
+                if let Some(phone) = view.registrations.get_mut(&key) {
+                    phone.reach = *reach;
+                }
+            }
+            Notice::Push { failure, .. } => view.push_failure.clone_from(failure),
             Notice::Trunk { name, state } => {
                 view.trunks.insert(name.clone(), state.clone());
             }
@@ -79,7 +104,7 @@ impl Live {
     }
 
     /// Every registration told, ordered by extension and binding. One that ran out a moment ago may be among them.
-    pub fn registrations(&self) -> Vec<Registration> {
+    pub fn phones(&self) -> Vec<Phone> {
         self.view().registrations.values().cloned().collect()
     }
 
@@ -100,6 +125,20 @@ impl Live {
     /// Before the Switch tells of it.
     pub(crate) fn remove_ban(&self, id: &str) {
         self.view().bans.remove(id);
+    }
+
+    /// Those of one extension.
+    pub fn phones_of(&self, extension: &str) -> Vec<Phone> {
+        let first = (extension.to_owned(), String::new());
+        let view = self.view();
+        let from = view.registrations.range(first..);
+        let own = from.take_while(|((number, _), _)| number == extension);
+        own.map(|(_, phone)| phone.clone()).collect()
+    }
+
+    /// Why the last push notification failed; `None`: it did not, or there was none.
+    pub fn push_failure(&self) -> Option<String> {
+        self.view().push_failure.clone()
     }
 
     /// How the trunk stands; `None` when the Switch has said nothing of it.
@@ -154,12 +193,19 @@ mod tests {
             cseq: 2,
             ..registration
         }));
-        assert_eq!(live.registrations().len(), 1);
+        live.apply(&Notice::Reach {
+            extension: "101".into(),
+            binding: "b".into(),
+            reach: Reach::Unreachable { since_ms: 5 },
+        });
+        assert_eq!(live.phones_of("10"), []);
+        let known: Vec<_> = live.phones_of("101").iter().map(|p| p.reach).collect();
+        assert_eq!(known, [Reach::Unreachable { since_ms: 5 }]);
         live.apply(&Notice::Unregistered {
             extension: "101".into(),
             binding: "b".into(),
         });
-        assert_eq!(live.registrations(), []);
+        assert_eq!(live.phones(), []);
 
         let name = "itsp".to_owned();
         let state = TrunkState::Registered;

@@ -3,12 +3,13 @@
 use crate::Shared;
 use crate::clock::{now_ms, rfc3339};
 use crate::error::Error;
+use crate::live::Phone;
 use crate::page::Page;
 use axum::Json;
 use axum::extract::State;
-use directory::Registration;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use switch::Reach;
 
 pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,
@@ -16,20 +17,31 @@ pub(crate) async fn list(
 ) -> Result<Json<Value>, Error> {
     let after = page.after::<2>()?;
     let now_ms = now_ms();
-    let registrations = shared
+    let phones = shared
         .api
         .live
-        .registrations()
+        .phones()
         .into_iter()
-        .filter(|r| r.expires_at_ms > now_ms)
-        .filter(|r| after.is_none_or(|after| [r.extension.as_str(), r.binding.as_str()] > after))
+        .filter(|p| p.registration.expires_at_ms > now_ms)
+        .filter(|p| after.is_none_or(|after| key(p) > after))
         .take(page.wanted() as usize)
         .collect();
-    let key = |r: &Registration| vec![r.extension.clone(), r.binding.clone()];
-    Ok(page.answer(registrations, key, view))
+    let owned = |p: &Phone| key(p).map(str::to_owned).to_vec();
+    Ok(page.answer(phones, owned, view))
 }
 
-fn view(r: &Registration) -> Value {
+fn key(phone: &Phone) -> [&str; 2] {
+    let r = &phone.registration;
+    [&r.extension, &r.binding]
+}
+
+fn view(phone: &Phone) -> Value {
+    let r = &phone.registration;
+    let (state, since, rtt) = match phone.reach {
+        Reach::Unknown => ("unknown", None, None),
+        Reach::Reachable { rtt } => ("reachable", None, rtt),
+        Reach::Unreachable { since_ms } => ("unreachable", Some(rfc3339(since_ms)), None),
+    };
     json!({
         "extension": r.extension,
         "contact": r.contact,
@@ -37,5 +49,11 @@ fn view(r: &Registration) -> Value {
         "transport": r.transport,
         "user_agent": r.user_agent,
         "expires_at": rfc3339(r.expires_at_ms),
+        "instance": Some(&r.instance).filter(|i| !i.is_empty()),
+        "reg_id": Some(r.reg_id).filter(|id| *id > 0),
+        "path": r.path,
+        "reachability": state,
+        "unreachable_since": since,
+        "rtt_ms": rtt.map(|rtt| rtt.as_secs_f64() * 1_000.0),
     })
 }

@@ -27,6 +27,7 @@ pub mod tls;
 mod transports;
 mod udp;
 mod validity;
+mod webhook;
 mod websocket;
 
 use bytes::Bytes;
@@ -41,6 +42,7 @@ pub use rtp::Media;
 pub use settings::{Dscp, Settings, UnknownDscp};
 pub use stream::StreamLimits;
 pub use transports::Transports;
+pub use webhook::{Webhook, WebhookError};
 pub use websocket::WebSockets;
 
 /// What the network tells the switch.

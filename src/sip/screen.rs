@@ -46,7 +46,9 @@ pub(crate) fn screen(request: &Message, config: &Config) -> Result<(), Rejection
     }
     // RFC 3261 §8.2.2.3: what is required of us and unknown here is named.
     let required = request.values(HeaderId::Require);
-    let unknown: Vec<_> = required.filter(|tag| !understands(tag, config)).collect();
+    let unknown: Vec<_> = required
+        .filter(|tag| !understands(tag, config) && !registers_with(request, tag))
+        .collect();
     if !unknown.is_empty() {
         return Err(Rejection::with(420, "Unsupported", &unknown.join(", ")));
     }
@@ -66,6 +68,13 @@ pub(crate) fn screen(request: &Message, config: &Config) -> Result<(), Rejection
 fn understands(tag: &str, config: &Config) -> bool {
     let mut known = supported(config).split(", ");
     known.any(|known| known.eq_ignore_ascii_case(tag))
+}
+
+/// Extensions that a REGISTER may require of its registrar (RFC 3327 §5.1, RFC 5626 §4.2, RFC 5627 §4.1).
+fn registers_with(request: &Message, tag: &str) -> bool {
+    let known = ["path", "outbound", "gruu"];
+    matches!(request.method(), Method::Register)
+        && known.iter().any(|name| tag.eq_ignore_ascii_case(name))
 }
 
 /// Whether we take a request of this method outside dialogs.

@@ -5,6 +5,7 @@ use crate::call::{Call, Leg, LegState, Party, answer, emergency, end, script};
 use crate::cause::Verdict;
 use crate::defence;
 use crate::office::Office;
+use crate::registrar::gruu::{self, Device};
 use crate::target;
 use crate::verb::{Entry, SessionInfo};
 use crate::{diversion, identity};
@@ -186,7 +187,11 @@ pub(crate) fn invite(
     }
     let call = match trunk {
         Some(trunk) => from_trunk(office, &trunk, request),
-        None => authenticate(office, request, &flow).map(|e| from_extension(office, &e, request)),
+        None => caller(office, request, &flow).map(|(extension, device)| {
+            let mut call = from_extension(office, &extension, request);
+            aim(&mut call, device);
+            call
+        }),
     };
     let mut call = match call {
         Ok(call) => call,
@@ -269,6 +274,33 @@ fn dialled(request: &Message) -> String {
         .request_uri()
         .and_then(|uri| sip::Uri::parse(&uri).ok());
     number_of(&uri.and_then(|uri| uri.user).unwrap_or_default())
+}
+
+/// The extension that calls, and the one phone it wants, if it named one (RFC 5627).
+fn caller(
+    office: &mut Office,
+    request: &Message,
+    flow: &Flow,
+) -> Result<(String, Option<Device>), Answer> {
+    let extension = authenticate(office, request, flow)?;
+    let uri = request.request_uri().unwrap_or_default();
+    let named = sip::Uri::parse(&uri)
+        .ok()
+        .filter(|uri| uri.params.has("gr"));
+    let device = named
+        .and_then(|uri| gruu::resolve(office, &uri))
+        .transpose();
+    Ok((extension, device.map_err(Answer::status)?))
+}
+
+/// A call to a name of one phone is a call to its extension that reaches that phone only.
+fn aim(call: &mut Call, device: Option<Device>) {
+    if let Some(device) = &device {
+        for number in [&mut call.session.dialed, &mut call.dialed, &mut call.to] {
+            number.clone_from(&device.extension);
+        }
+    }
+    call.device = device;
 }
 
 fn from_extension(office: &mut Office, extension: &str, request: &Message) -> Call {

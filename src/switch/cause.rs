@@ -96,6 +96,14 @@ impl Verdict {
 }
 
 impl Told {
+    /// Of a phone that was not there to be rung (Q.850 20).
+    pub(crate) fn absent() -> Told {
+        Told {
+            q850: Some(20),
+            ..Told::default()
+        }
+    }
+
     /// What a BYE, a CANCEL or a final answer tells.
     pub(crate) fn of(message: &Message) -> Told {
         let mut told = message
@@ -186,6 +194,14 @@ pub(crate) fn ending_of(code: u16) -> Ending {
         401 | 403 | 407 | 433 | 603 | 607 | 608 => Ending::Rejected,
         404 | 410 | 484 | 604 => Ending::Unavailable,
         _ => Ending::Failed,
+    }
+}
+
+/// How a call ended that its party refused with `code`, and with what it told beside.
+pub(crate) fn ending_with(code: u16, told: Told) -> Ending {
+    match (code, told.q850) {
+        (480, Some(20)) => Ending::Unavailable,
+        _ => ending_of(meant(code, told)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::event::{CallId, QueryId};
 use crate::notice::Notice;
+use crate::push::Note;
 use crate::verb::{Entry, Outcome, SessionInfo};
 use bytes::Bytes;
 use directory::{Ban, CallRecord, Registration, StoredMessage, Subscription, Traced};
@@ -53,6 +54,8 @@ pub enum Command {
     KeepMessage(Box<StoredMessage>),
     /// Forget a message: it is delivered, or has expired.
     DropMessage { id: i64 },
+    /// Wake a phone; [`Event::Pushed`](crate::Event::Pushed) answers.
+    Push(Box<Note>),
     /// Tell whoever watches.
     Notice(Notice),
 }

@@ -10,7 +10,9 @@ use crate::event::{CallId, Event};
 use crate::office::{Office, Query};
 use crate::timers::Timer;
 use crate::verb::{Outcome, ScriptEnd, Verb};
-use crate::{Switch, admission, defence, keepalive, meet, message, registrar, trace, trunk, watch};
+use crate::{
+    Switch, admission, defence, keepalive, meet, message, push, registrar, trace, trunk, watch,
+};
 use sip::{DialogId, Flow, Message, Method, Output, SipEvent, TransactionId};
 
 impl Switch {
@@ -21,6 +23,7 @@ impl Switch {
             Event::FlowClosed { flow } => {
                 self.office.trunks.proofs.closed(&flow);
                 self.office.sip.flow_failed(now, flow);
+                registrar::flow_closed(&mut self.office, flow);
             }
             Event::Proven { flow, trunks } => self.office.trunks.proofs.take(&flow, trunks),
             Event::Media(event) => self.media(event),
@@ -34,12 +37,17 @@ impl Switch {
                 None => {}
             },
             Event::Directory(directory) => {
-                self.office.directory = directory;
-                registrar::directory_changed(&mut self.office);
+                let before = std::mem::replace(&mut self.office.directory, directory);
+                registrar::directory_changed(&mut self.office, &before);
                 trunk::directory_changed(&mut self.office);
                 watch::directory_changed(&mut self.office);
                 message::kept::sweep(&mut self.office);
             }
+            Event::Pushed {
+                extension,
+                device,
+                failure,
+            } => self.pushed(&(extension, device), failure),
             Event::Restored(registrations) => {
                 for kept in &registrations {
                     let (source, extension) = (&kept.source, &kept.extension);
@@ -170,7 +178,7 @@ impl Switch {
         if !trunk::response(office, asked, status, response)
             && !message::response(office, asked, status)
         {
-            keepalive::response(office, asked);
+            keepalive::response(office, asked, response.is_some());
         }
     }
 
@@ -359,6 +367,15 @@ impl Switch {
         office
             .sip
             .respond(office.now, transaction, answer.status, &answer.headers);
+        while let Some((id, index, device)) = push::next_awake(&mut self.office) {
+            self.with(id, |office, call| push::woken(office, call, index, &device));
+        }
+    }
+
+    fn pushed(&mut self, device: &push::Device, failure: Option<String>) {
+        for (id, index) in push::sent(&mut self.office, device, failure) {
+            self.with(id, |office, call| push::failed(office, call, index));
+        }
     }
 
     fn media(&mut self, event: media::Event) {
@@ -424,6 +441,10 @@ impl Switch {
                 }
             }
             Timer::Transfer(id) => self.with(id, transfer::due),
+            Timer::Branch(id, index) => {
+                push::forget(&mut self.office, id, index);
+                self.with(id, |office, call| push::overslept(office, call, index));
+            }
             Timer::Trunk(name) => trunk::due(&mut self.office, &name),
             Timer::Registrations => registrar::sweep(&mut self.office),
             Timer::Bans => defence::sweep(&mut self.office),

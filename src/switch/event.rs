@@ -53,6 +53,12 @@ pub enum Event {
     Media(media::Event),
     /// The answer to [`Command::Resolve`](crate::Command::Resolve): flows to try in order, empty when the name leads nowhere.
     Resolved { query: QueryId, flows: Vec<Flow> },
+    /// What came of [`Command::Push`](crate::Command::Push); `failure` in words.
+    Pushed {
+        extension: String,
+        device: String,
+        failure: Option<String>,
+    },
     /// The configuration was saved.
     Directory(Arc<Directory>),
     /// The registrations that were stored when the program started.

@@ -3,6 +3,7 @@
 use crate::event::CallId;
 use directory::{Ban, Direction, Registration};
 use serde::Serialize;
+use std::time::Duration;
 
 /// A live call as the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,6 +42,27 @@ pub enum TrunkState {
     },
 }
 
+/// Whether a phone is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Nobody has asked yet since the start.
+    Unknown,
+    /// It was heard; `rtt`: how long its last answer took.
+    Reachable { rtt: Option<Duration> },
+    /// It does not answer, or its connection ended; Unix milliseconds.
+    Unreachable { since_ms: i64 },
+}
+
+impl Reach {
+    /// How long its last answer took.
+    pub fn rtt(self) -> Option<Duration> {
+        match self {
+            Reach::Reachable { rtt } => rtt,
+            Reach::Unknown | Reach::Unreachable { .. } => None,
+        }
+    }
+}
+
 /// Something a watcher may want to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
@@ -60,6 +82,17 @@ pub enum Notice {
     /// A ban is over or was lifted.
     BanLifted {
         id: String,
+    },
+    /// Whether a registered phone is there.
+    Reach {
+        extension: String,
+        binding: String,
+        reach: Reach,
+    },
+    /// A push notification to a phone was sent, or could not be.
+    Push {
+        extension: String,
+        failure: Option<String>,
     },
     Trunk {
         name: String,

@@ -9,6 +9,7 @@ use crate::keepalive::KeepAlive;
 use crate::message::Messages;
 use crate::notice::Notice;
 use crate::ports::Ports;
+use crate::push::Wakeups;
 use crate::registrar::Registrar;
 use crate::timers::{Timer, TimerKey, Timers};
 use crate::trace::{self, Trace};
@@ -41,6 +42,7 @@ pub(crate) struct Office {
     pub(crate) directory: Arc<Directory>,
     pub(crate) registrar: Registrar,
     pub(crate) keepalive: KeepAlive,
+    pub(crate) wakeups: Wakeups,
     pub(crate) trunks: Trunks,
     pub(crate) watch: Watch,
     pub(crate) messages: Messages,
@@ -94,6 +96,7 @@ impl Office {
             directory: Arc::new(Directory::default()),
             registrar: Registrar::default(),
             keepalive: KeepAlive::default(),
+            wakeups: Wakeups::default(),
             trunks: Trunks::default(),
             watch: Watch::default(),
             messages: Messages::default(),

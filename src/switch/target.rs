@@ -3,6 +3,8 @@
 use crate::call::{Call, Leg, Party};
 use crate::cause::{self, Verdict};
 use crate::office::{Office, bracketed};
+use crate::push;
+use crate::registrar::way::{self, Way};
 use crate::verb::TargetSpec;
 use directory::{Ending, number};
 use sip::{Flow, Login, Transport};
@@ -12,12 +14,12 @@ use sip::{Flow, Login, Transport};
 pub(crate) struct Branch {
     pub(crate) party: Party,
     pub(crate) codecs: Vec<media::Codec>,
-    /// Where to send it; `None`: the trunk's host has to be looked up.
-    pub(crate) flow: Option<Flow>,
-    /// Where to send it when `flow` is dead: the address the phone itself gave.
-    pub(crate) fallback: Option<Flow>,
-    /// The Request-URI, when `flow` is known.
-    pub(crate) uri: String,
+    /// The ways to try, the likeliest first; none: `host` has to be looked up.
+    pub(crate) ways: Vec<Way>,
+    /// The phone may not be there: without a sign of it, it is given up soon.
+    pub(crate) doubtful: bool,
+    /// The phone has to be woken first.
+    pub(crate) asleep: Option<push::Device>,
 }
 
 /// Everybody that `spec` means; `Err`: why nobody can be rung.
@@ -27,12 +29,12 @@ pub(crate) fn branches(
     spec: &TargetSpec,
 ) -> Result<Vec<Branch>, Verdict> {
     match spec {
-        TargetSpec::Extension(number) => phones(office, number),
+        TargetSpec::Extension(number) => phones(office, call, number),
         TargetSpec::Trunk { name, number } => trunk(office, call, name, number),
     }
 }
 
-fn phones(office: &Office, number: &str) -> Result<Vec<Branch>, Verdict> {
+fn phones(office: &Office, call: &Call, number: &str) -> Result<Vec<Branch>, Verdict> {
     let Some(extension) = office.directory.extensions.get(number) else {
         return Err(Verdict::of_status(404));
     };
@@ -40,15 +42,18 @@ fn phones(office: &Office, number: &str) -> Result<Vec<Branch>, Verdict> {
         number: number.to_owned(),
         trunk: None,
     };
-    let branches: Vec<Branch> = office
-        .registrar
-        .bindings(number)
-        .map(|binding| Branch {
+    // RFC 5627 §5.3: who called one phone by its name reaches no other.
+    let aimed = call.device.as_ref().filter(|d| d.extension == number);
+    let phones = way::phones(office, number);
+    let branches: Vec<Branch> = phones
+        .into_iter()
+        .filter(|phone| aimed.is_none_or(|one| one.instance == phone.device.1))
+        .map(|phone| Branch {
             party: party.clone(),
             codecs: codecs(&extension.codecs),
-            flow: Some(binding.flow),
-            fallback: binding.fallback(),
-            uri: binding.kept.contact.clone(),
+            ways: phone.ways,
+            doubtful: phone.doubtful,
+            asleep: phone.asleep.then_some(phone.device),
         })
         .collect();
     // RFC 3261 §21.4.18: the user is known and not logged in anywhere. Nobody was rung who could have answered.
@@ -85,9 +90,9 @@ fn trunk(office: &Office, call: &Call, name: &str, number: &str) -> Result<Vec<B
             trunk: Some(name.to_owned()),
         },
         codecs: codecs(&trunk.codecs),
-        flow: None,
-        fallback: None,
-        uri: String::new(),
+        ways: Vec::new(),
+        doubtful: false,
+        asleep: None,
     }])
 }
 

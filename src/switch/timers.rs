@@ -14,6 +14,8 @@ pub(crate) enum Timer {
     Report(CallId),
     /// The party that was sent on has not been taken in time.
     Transfer(CallId),
+    /// A branch has waited long enough for its phone to wake up.
+    Branch(CallId, usize),
     /// A trunk registers again, or its name is looked up again.
     Trunk(String),
     /// The earliest registration expires.
@@ -65,7 +67,7 @@ impl Timers {
         let of_call = |timer: &&Timer| {
             matches!(
                 timer,
-                Timer::Activity(_) | Timer::Report(_) | Timer::Transfer(_)
+                Timer::Activity(_) | Timer::Report(_) | Timer::Transfer(_) | Timer::Branch(..)
             )
         };
         self.armed.values().filter(of_call).count()

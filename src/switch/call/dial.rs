@@ -9,12 +9,17 @@ use crate::cause::{self, Told, Verdict};
 use crate::diversion;
 use crate::identity::{self, Identity};
 use crate::office::{Office, Query};
+use crate::push;
+use crate::registrar::way::Way;
 use crate::target::{self, Branch};
 use crate::trunk;
 use crate::verb::{DialOptions, Dialed, Outcome, TargetSpec};
 use directory::Reliability;
 use sip::{DialogId, Flow, Invite, Message, Reliable, SessionTimer};
 use std::time::{Duration, Instant};
+
+/// How long a phone that may not be there has for its first sign.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
 pub(crate) struct Dial {
@@ -96,25 +101,38 @@ pub(crate) fn add(office: &mut Office, call: &mut Call, branch: Branch) {
     let trunk = branch.party.trunk.as_ref();
     let trunk = trunk.and_then(|name| office.directory.trunks.get(name).cloned());
     let mut leg = Leg::new(branch.party, branch.codecs);
-    leg.uri = branch.uri;
-    leg.alternatives.extend(branch.fallback);
+    leg.doubtful = branch.doubtful;
     let index = call.add(office, leg);
     if let Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches } =
         &mut call.activity
     {
         branches.push(index);
     }
-    match branch.flow {
-        Some(flow) => invite(office, call, index, flow),
-        None => match trunk {
+    if let Some(device) = branch.asleep {
+        return push::wake(office, call, index, device);
+    }
+    if branch.ways.is_empty() {
+        return match trunk {
             Some(trunk) => office.resolve(Query::Leg(call.id, index), &trunk),
             None => refused(office, call, index, (503, Told::default())),
-        },
+        };
+    }
+    ring(office, call, index, branch.ways);
+}
+
+/// Rings leg `index` by the first of `ways`, the others when that fails.
+pub(crate) fn ring(office: &mut Office, call: &mut Call, index: usize, mut ways: Vec<Way>) {
+    if let Some(leg) = call.legs.get_mut(index).filter(|_| !ways.is_empty()) {
+        let first = ways.remove(0);
+        // The leg's sound has one local address for life.
+        ways.retain(|way| way.flow.local.ip() == first.flow.local.ip());
+        leg.alternatives = ways;
+        invite(office, call, index, first);
     }
 }
 
 /// The resolver answered for leg `index`.
-pub(crate) fn resolved(office: &mut Office, call: &mut Call, index: usize, mut flows: Vec<Flow>) {
+pub(crate) fn resolved(office: &mut Office, call: &mut Call, index: usize, flows: Vec<Flow>) {
     let Some(leg) = call
         .legs
         .get_mut(index)
@@ -126,15 +144,17 @@ pub(crate) fn resolved(office: &mut Office, call: &mut Call, index: usize, mut f
         leg.diagnosis = Some("its host name leads nowhere".to_owned());
         return refused(office, call, index, (503, Told::default()));
     }
-    let first = flows.remove(0);
-    // The leg's sound has one local address for life.
-    flows.retain(|flow| flow.local.ip() == first.local.ip());
-    leg.alternatives = flows;
-    invite(office, call, index, first);
+    let way = |flow| Way {
+        flow,
+        uri: String::new(),
+        route: Vec::new(),
+    };
+    ring(office, call, index, flows.into_iter().map(way).collect());
 }
 
 /// Sends the INVITE of leg `index`.
-fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
+fn invite(office: &mut Office, call: &mut Call, index: usize, way: Way) {
+    let flow = way.flow;
     let caller = caller(call);
     let prefer = call
         .legs
@@ -145,6 +165,7 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
         return;
     };
     leg.flow = Some(flow);
+    (leg.uri, leg.route) = (way.uri, way.route);
     leg.state = LegState::Ringing;
     leg.negotiated = None;
     leg.forks.clear();
@@ -182,7 +203,7 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, flow: Flow) {
         headers: shown.headers,
         credentials: target::login(office, leg),
         call_id,
-        route: Vec::new(),
+        route: leg.route.clone(),
         max_forwards: call.hops,
     };
     let dialog = office.sip.invite(office.now, invite);
@@ -195,10 +216,18 @@ fn keep(office: &mut Office, call: &mut Call, index: usize, dialog: DialogId) {
     crate::trace::begin(office, dialog);
     if let Some(leg) = call.legs.get_mut(index) {
         leg.dialog = Some(dialog);
-        if leg.party.trunk.is_some() && !leg.alternatives.is_empty() {
-            let sip = &mut office.sip;
-            sip.expect_within(office.now, dialog, trunk::FAILOVER);
-        }
+        expect(office, leg, dialog);
+    }
+}
+
+/// Another way is better than a long wait; and who may not be there is not waited for long.
+fn expect(office: &mut Office, leg: &Leg, dialog: DialogId) {
+    let patience = match leg.party.trunk {
+        Some(_) => trunk::FAILOVER,
+        None => PATIENCE,
+    };
+    if leg.doubtful || !leg.alternatives.is_empty() {
+        office.sip.expect_within(office.now, dialog, patience);
     }
 }
 
@@ -292,16 +321,21 @@ pub(crate) fn refused(
     index: usize,
     (code, told): (u16, Told),
 ) {
-    let dial_ended = match &mut call.activity {
-        Activity::Dial(dial) if dial.branches.contains(&index) => {
-            // RFC 3263 §4.3: 503 and no answer at all are reasons to try the next address.
-            if matches!(code, 408 | 503) && next_flow(office, call, index) {
-                return;
-            }
-            true
-        }
+    let dial_ended = match &call.activity {
+        Activity::Dial(dial) if dial.branches.contains(&index) => true,
         Activity::Originate { branches } if branches.contains(&index) => false,
         _ => return end::leg_ended(office, call, index),
+    };
+    // RFC 3263 §4.3: 503 and no answer at all are reasons to try the next address; RFC 5626 §5.3: a dead flow is one too.
+    if matches!(code, 408 | 430 | 503) && next_way(office, call, index) {
+        return;
+    }
+    let (code, told) = match call.legs.get_mut(index) {
+        Some(leg) if leg.doubtful && code == 408 => {
+            leg.diagnosis = Some("its phone gave no sign".to_owned());
+            (480, Told::absent())
+        }
+        Some(_) | None => (code, told),
     };
     end::leg_ended(office, call, index);
     if let Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches } =
@@ -341,20 +375,20 @@ fn silence(office: &mut Office, call: &mut Call, index: usize) {
     }
 }
 
-/// Tries the next address of leg `index`, if it has one.
-fn next_flow(office: &mut Office, call: &mut Call, index: usize) -> bool {
+/// Tries the next way to leg `index`, if it has one.
+fn next_way(office: &mut Office, call: &mut Call, index: usize) -> bool {
     let Some(leg) = call.legs.get_mut(index) else {
         return false;
     };
     if leg.alternatives.is_empty() {
         return false;
     }
-    let flow = leg.alternatives.remove(0);
+    let way = leg.alternatives.remove(0);
     let old = leg.dialog.take();
     if let Some(old) = old {
         office.dialogs.remove(&old);
     }
-    invite(office, call, index, flow);
+    invite(office, call, index, way);
     true
 }
 
@@ -367,7 +401,7 @@ fn check(office: &mut Office, call: &mut Call) {
         let code = if dial.best == 0 { 480 } else { dial.best };
         let told = dial.told;
         let why = hint(call, code);
-        let ending = cause::ending_of(cause::meant(code, told));
+        let ending = cause::ending_with(code, told);
         return give_up(
             office,
             call,

@@ -4,6 +4,7 @@ use super::early::Fork;
 use crate::cause::Told;
 use crate::identity::Identity;
 use crate::office::Office;
+use crate::registrar::way::Way;
 use media::{
     Direction as MediaDirection, LocalMedia, Negotiated, PlayId, SdpError, Settings, StreamId,
     StreamStats,
@@ -45,8 +46,12 @@ pub(crate) struct Leg {
     pub(crate) flow: Option<Flow>,
     /// The Request-URI of a phone's leg; a trunk's is made when its address is known.
     pub(crate) uri: String,
-    /// Flows still to try when this one fails (RFC 3263 §4.3).
-    pub(crate) alternatives: Vec<Flow>,
+    /// The proxies on the way (RFC 3327), as Route.
+    pub(crate) route: Vec<String>,
+    /// Ways still to try when this one fails (RFC 3263 §4.3, RFC 5626 §5.3).
+    pub(crate) alternatives: Vec<Way>,
+    /// Its phone may not be there.
+    pub(crate) doubtful: bool,
     pub(crate) codecs: Vec<media::Codec>,
     /// The SDP offer the party sent with its INVITE; empty when it wants ours.
     pub(crate) offered: Vec<u8>,
@@ -89,7 +94,9 @@ impl Leg {
             stream: StreamId(u64::MAX),
             flow: None,
             uri: String::new(),
+            route: Vec::new(),
             alternatives: Vec::new(),
+            doubtful: false,
             codecs,
             offered: Vec::new(),
             port: None,

@@ -29,6 +29,7 @@ use crate::diversion::{Hop, MAX_FORWARDS};
 use crate::event::CallId;
 use crate::notice::{CallState, LiveCall, Notice};
 use crate::office::Office;
+use crate::registrar::gruu::Device;
 use crate::timers::{Timer, TimerKey};
 use crate::verb::{Entry, Outcome, SessionInfo};
 use crate::watch;
@@ -83,6 +84,8 @@ pub(crate) struct Call {
     pub(crate) session: SessionInfo,
     /// The caller's display name.
     pub(crate) from_name: String,
+    /// The one phone of the called extension that was asked for (RFC 5627).
+    pub(crate) device: Option<Device>,
     /// Who was reached, or would have been.
     pub(crate) to: String,
     /// As the caller dialled it, prefix and all.
@@ -127,6 +130,7 @@ impl Call {
             line: office.new_line(),
             direction,
             from_name: String::new(),
+            device: None,
             to: session.dialed.clone(),
             dialed: session.dialed.clone(),
             session,

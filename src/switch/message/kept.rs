@@ -4,9 +4,9 @@
 use super::{Purpose, is_final, send};
 use crate::command::Command;
 use crate::office::Office;
+use crate::registrar::way;
 use crate::timers::{Timer, TimerKey};
 use directory::StoredMessage;
-use sip::Flow;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -119,8 +119,8 @@ pub(crate) fn deliver(office: &mut Office, extension: &str) {
     }
     let first = office.messages.kept.waiting.get(extension);
     let first = first.and_then(VecDeque::front).cloned();
-    let phone = office.registrar.bindings(extension).last();
-    let phone: Option<(String, Flow)> = phone.map(|b| (b.kept.contact.clone(), b.flow));
+    let phone = way::phones(office, extension).pop();
+    let phone = phone.and_then(|phone| phone.ways.into_iter().next());
     let (Some(message), Some(phone)) = (first, phone) else {
         office.messages.kept.busy.remove(extension);
         return;

@@ -7,6 +7,7 @@ pub(crate) mod kept;
 use crate::admission::{self, Answer};
 use crate::identity::name_addr;
 use crate::office::Office;
+use crate::registrar::way::{self, Way};
 use crate::target::user_part;
 use crate::timers::Timer;
 use directory::StoredMessage;
@@ -182,9 +183,10 @@ fn begin(
         .starts_with("application/im-iscomposing+xml");
     // RFC 3428 §4: Expires 0 is for now or never.
     let keep = !typing && request.expires() != Some(0);
-    let bindings = office.registrar.bindings(&message.extension);
-    let phones: Vec<(String, Flow)> = bindings
-        .map(|binding| (binding.kept.contact.clone(), binding.flow))
+    // RFC 5626 §5.3: each phone once, however many flows it has.
+    let phones = way::phones(office, &message.extension).into_iter();
+    let phones: Vec<Way> = phones
+        .filter_map(|phone| phone.ways.into_iter().next())
         .collect();
     if phones.is_empty() {
         let status = match (keep, keep && kept::keep(office, message)) {
@@ -212,15 +214,14 @@ fn begin(
     None
 }
 
-fn send(office: &mut Office, message: &StoredMessage, phone: (String, Flow), purpose: Purpose) {
-    let (contact, flow) = phone;
-    let host = office.host_for(&flow);
+fn send(office: &mut Office, message: &StoredMessage, way: Way, purpose: Purpose) {
+    let host = office.host_for(&way.flow);
     let body = (message.content_type.clone(), message.body.clone());
     let request = OutRequest {
-        flow,
+        flow: way.flow,
         method: "MESSAGE".to_owned(),
         to: format!("<sip:{}@{host}>", user_part(&message.extension)),
-        uri: contact,
+        uri: way.uri,
         // RFC 3428 §11.1: who sent it is who proved it, not who it says.
         from: name_addr(&message.sender_name, &message.sender, &host),
         call_id: None,
@@ -228,7 +229,7 @@ fn send(office: &mut Office, message: &StoredMessage, phone: (String, Flow), pur
         headers: vec![("Date".to_owned(), date(message.sent_at_ms))],
         body: (!message.content_type.is_empty()).then_some(body),
         credentials: None,
-        route: Vec::new(),
+        route: way.route,
     };
     let transaction = office.sip.request(office.now, request);
     office.messages.sent.insert(transaction, purpose);

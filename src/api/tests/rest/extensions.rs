@@ -29,6 +29,7 @@ async fn an_extension_comes_to_life_and_goes(mut office: Office) {
         "number": "101", "name": "", "codecs": ["opus", "G722", "PCMA", "PCMU"],
         "max_contacts": 5, "allow_weak_password": false, "redirects": "follow", "allowed_networks": [],
         "push_message_summary": false, "watch_list": [],
+        "phones": {"registered": 0, "reachable": 0},
     });
     assert_eq!(answer.body, shown);
     let directory = office.told().expect("told before the answer");
@@ -86,6 +87,7 @@ fn wrong_values() -> Vec<(&'static str, Value)> {
             "watch_list",
             json!((0..61).map(|n| n.to_string()).collect::<Vec<_>>()),
         ),
+        ("phones", json!({})),
         ("allowed_networks", json!("192.0.2.0/24")),
         ("allowed_networks", json!([1])),
         ("allowed_networks", json!(["192.0.2.0/33"])),
@@ -186,6 +188,7 @@ async fn patch_merges(mut office: Office) {
     let expected = json!({
         "number": "101", "name": "Bob", "codecs": ["PCMU"], "max_contacts": 2, "allow_weak_password": false, "redirects": "follow",
         "allowed_networks": ["192.0.2.0/24"], "push_message_summary": true, "watch_list": ["103", "102"],
+        "phones": {"registered": 0, "reachable": 0},
     });
     assert_eq!(patched.body, expected);
     let nulled = office

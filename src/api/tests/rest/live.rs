@@ -3,7 +3,8 @@
 use crate::office::{FAR_MS, MAX_CALLS, Office, in_pages};
 use directory::{Direction, Registration};
 use serde_json::json;
-use switch::{CallId, CallState, Event, LiveCall, Notice};
+use std::time::Duration;
+use switch::{CallId, CallState, Event, LiveCall, Notice, Reach};
 
 on_both_databases!(a_call_is_originated);
 
@@ -44,7 +45,8 @@ async fn registrations_are_shown() {
         .apply(&Notice::Registered(registration("101", "a")));
     let shown = json!({
         "extension": "101", "contact": "sip:101@192.0.2.1", "source": "192.0.2.1:5071", "transport": "udp",
-        "user_agent": "Phone 1.0", "expires_at": "2100-01-01T00:00:00.000Z",
+        "user_agent": "Phone 1.0", "expires_at": "2100-01-01T00:00:00.000Z", "instance": null, "reg_id": null,
+        "path": [], "reachability": "unknown", "unreachable_since": null, "rtt_ms": null,
     });
     assert_eq!(office.get("/registrations").await.items(), [shown]);
     office.live.apply(&Notice::Registered(Registration {
@@ -63,6 +65,87 @@ async fn registrations_are_shown() {
         .collect();
     assert_eq!(numbers, ["101", "102", "102", "102", "103"]);
     assert_eq!(in_pages(&office, "/registrations").await, all);
+}
+
+/// 101 has a phone with two flows, the second of which works, and one that nobody has asked yet.
+fn phones(office: &Office) {
+    for (reg_id, reach) in [
+        (
+            1,
+            Reach::Unreachable {
+                since_ms: 1_772_352_930_250,
+            },
+        ),
+        (
+            2,
+            Reach::Reachable {
+                rtt: Some(Duration::from_micros(1_500)),
+            },
+        ),
+    ] {
+        let binding = format!("a;reg-id={reg_id}");
+        office.live.apply(&Notice::Registered(Registration {
+            instance: "a".into(),
+            reg_id,
+            path: vec!["<sip:edge.example;lr>".into()],
+            ..registration("101", &binding)
+        }));
+        let extension = "101".into();
+        office.live.apply(&Notice::Reach {
+            extension,
+            binding,
+            reach,
+        });
+    }
+    let other = registration("101", "b");
+    office.live.apply(&Notice::Registered(other));
+}
+
+#[tokio::test]
+async fn it_is_shown_which_phones_are_there() {
+    let office = Office::on_sqlite().await;
+    let new = json!({"number": "101", "password": "correct horse battery"});
+    office.post("/extensions", new).await.is(201);
+    phones(&office);
+    let phones = office.get("/registrations").await.items();
+    let columns = ["reachability", "unreachable_since", "rtt_ms", "reg_id"];
+    let shown: Vec<_> = phones
+        .iter()
+        .map(|p| json!(columns.map(|c| &p[c])))
+        .collect();
+    let expected = [
+        json!(["unreachable", "2026-03-01T08:15:30.250Z", null, 1]),
+        json!(["reachable", null, 1.5, 2]),
+        json!(["unknown", null, null, null]),
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(phones[0]["path"], json!(["<sip:edge.example;lr>"]));
+    // Two flows are one phone.
+    let extension = office.get("/extensions/101").await.is(200);
+    let counted = json!({"registered": 2, "reachable": 1});
+    assert_eq!(extension.body["phones"], counted);
+}
+
+#[tokio::test]
+async fn a_push_notification_that_failed_is_a_problem_until_one_does_not() {
+    let office = Office::on_sqlite().await;
+    let push = |failure: Option<&str>| Notice::Push {
+        extension: "101".into(),
+        failure: failure.map(str::to_owned),
+    };
+    let told = async || {
+        let health = office.get("/system/health").await.is(200).body;
+        health["problems"].to_string()
+    };
+    assert!(!told().await.contains("push"));
+    office.live.apply(&push(Some("the server answered 403")));
+    assert!(
+        told()
+            .await
+            .contains("the last push notification failed: the server answered 403")
+    );
+    office.live.apply(&push(None));
+    assert!(!told().await.contains("push"));
 }
 
 #[tokio::test]

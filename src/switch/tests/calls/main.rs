@@ -22,7 +22,10 @@ mod originate;
 #[cfg(debug_assertions)]
 mod panic;
 mod pickup;
+mod push;
+mod reach;
 mod redirect;
+mod registrar;
 mod reliable;
 mod renegotiation;
 mod replaces;

@@ -88,6 +88,10 @@ pub(crate) struct World {
     pub(crate) streams: BTreeMap<media::StreamId, SocketAddr>,
     /// Of every datagram either way, with its time.
     pub(crate) wire_hash: DefaultHasher,
+    /// The connections of phones that do not use UDP.
+    pub(crate) links: BTreeMap<SocketAddr, (Transport, u64)>,
+    /// The push notifications that were sent.
+    pub(crate) notes: Vec<switch::Note>,
     ring: Duration,
     /// What the script does first, when it is not to ring what was dialled.
     pub(crate) first: Option<Verb>,
@@ -159,6 +163,8 @@ impl World {
             names: BTreeMap::new(),
             others: BTreeMap::new(),
             registered_at: Vec::new(),
+            links: BTreeMap::new(),
+            notes: Vec::new(),
         };
         let directory = Directory::new(
             numbers.iter().map(|number| extension(number)).collect(),
@@ -256,10 +262,57 @@ impl World {
             .collect()
     }
 
+    /// What the PBX knows a phone's messages by.
+    fn link(&self, address: SocketAddr) -> Flow {
+        let flow = World::flow(address);
+        match self.links.get(&address) {
+            Some(&(transport, id)) => Flow {
+                transport,
+                id,
+                ..flow
+            },
+            None => flow,
+        }
+    }
+
+    /// Whether `flow` leads somewhere: with id 0 any connection to the place will do.
+    fn carries(&self, flow: &Flow) -> bool {
+        let link = self.links.get(&flow.remote);
+        let fits = |&(transport, id): &(Transport, u64)| {
+            transport == flow.transport && (flow.id == 0 || flow.id == id)
+        };
+        flow.transport == Transport::Udp || link.is_some_and(fits)
+    }
+
+    /// A phone's connection ends.
+    pub(crate) fn cuts(&mut self, address: SocketAddr) {
+        let flow = self.link(address);
+        self.links.remove(&address);
+        self.give(Event::FlowClosed { flow });
+    }
+
+    /// The phone at `address`.
+    pub(crate) fn at(&mut self, address: &str) -> &mut Phone {
+        let address = address.parse().expect("an address");
+        self.phones.get_mut(&address).expect("a phone there")
+    }
+
     pub(crate) fn give(&mut self, event: Event) {
         self.kept.hears(&event);
         self.switch.handle(self.now, event);
         self.carry_out();
+    }
+
+    /// A message goes on its way, if there is such a connection.
+    fn carries_away(&mut self, flow: Flow, bytes: &Bytes, events: &mut Vec<Event>) {
+        if !self.carries(&flow) {
+            return events.push(Event::FlowClosed { flow });
+        }
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        if text.starts_with("REGISTER ") {
+            self.registered_at.push(flow.remote.ip());
+        }
+        self.put(false, flow.remote, text);
     }
 
     fn carry_out(&mut self) {
@@ -267,13 +320,7 @@ impl World {
         while let Some(command) = self.polled() {
             self.sound.follows(&command);
             match command {
-                Command::Send { flow, bytes } => {
-                    let text = String::from_utf8_lossy(&bytes).into_owned();
-                    if text.starts_with("REGISTER ") {
-                        self.registered_at.push(flow.remote.ip());
-                    }
-                    self.put(false, flow.remote, text);
-                }
+                Command::Send { flow, bytes } => self.carries_away(flow, &bytes, &mut events),
                 Command::StartScript {
                     call,
                     entry,
@@ -320,6 +367,7 @@ impl World {
             Command::DropMessage { id } => {
                 self.messages.remove(&id);
             }
+            Command::Push(note) => self.notes.push(*note),
             Command::KeepBan(ban) => {
                 self.bans.insert(ban.id.clone(), ban);
             }
@@ -427,7 +475,7 @@ impl World {
             self.asked.insert(header(&text, "Call-ID"), who);
         }
         self.give(Event::Sip {
-            flow: Self::flow(address),
+            flow: self.link(address),
             bytes: Bytes::from(text),
         });
     }

@@ -40,6 +40,10 @@ pub(crate) struct Phone {
     pub(crate) address: SocketAddr,
     /// Where it thinks it is.
     pub(crate) contact: String,
+    /// What follows the address in its REGISTER's Contact.
+    pub(crate) tail: String,
+    /// The last final answer to its REGISTER.
+    pub(crate) registered: String,
     pub(crate) manner: Manner,
     pub(crate) state: State,
     pub(crate) vanished: bool,
@@ -118,6 +122,8 @@ impl Phone {
             number: number.to_owned(),
             address,
             contact: address.to_string(),
+            tail: String::new(),
+            registered: String::new(),
             manner: Manner::Answers,
             state: State::Idle,
             vanished: false,
@@ -188,6 +194,8 @@ impl Phone {
             .get(method)
             .map(String::as_str)
             .unwrap_or_default();
+        let tail = Some(&self.tail).filter(|_| method == "REGISTER");
+        let tail = tail.map_or("", String::as_str);
         let written = format!("Content-Type: {}\r\n", self.writing.0);
         let kind = match (body, method) {
             ("", _) => "",
@@ -196,7 +204,7 @@ impl Phone {
         };
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch={branch};rport\r\nMax-Forwards: {}\r\nFrom: {}\r\nTo: {}\r\n\
-             Call-ID: {}\r\nCSeq: {} {method}\r\nContact: <sip:{}@{}>\r\n{added}{extra}{kind}Content-Length: {}\r\n\r\n{body}",
+             Call-ID: {}\r\nCSeq: {} {method}\r\nContact: <sip:{}@{}>{tail}\r\n{added}{extra}{kind}Content-Length: {}\r\n\r\n{body}",
             self.address,
             self.max_forwards,
             d.local,
@@ -212,7 +220,7 @@ impl Phone {
     pub(super) fn start(&mut self, user: &str) {
         self.count += 1;
         self.dialog = Dialog {
-            call_id: format!("{}-{}", self.number, self.count),
+            call_id: format!("{}-{}@{}", self.number, self.count, self.address),
             local: format!(
                 "<sip:{}@pbx>;tag=t{}{}",
                 self.number, self.number, self.count
@@ -233,9 +241,14 @@ impl Phone {
     }
 
     pub(crate) fn dials(&mut self, now: Instant, number: &str) {
-        self.start(number);
+        self.dials_uri(now, &format!("sip:{number}@pbx"));
+    }
+
+    pub(crate) fn dials_uri(&mut self, now: Instant, uri: &str) {
+        let uri = uri.to_owned();
+        let user = uri.split(['@', ':']).nth(1).unwrap_or_default().to_owned();
+        self.start(&user);
         self.state = State::Calling;
-        let uri = format!("sip:{number}@pbx");
         self.secret = Some(("INVITE".into(), uri.clone()));
         let (branch, sdp) = (self.next(), self.offer());
         self.invite = branch.clone();
@@ -294,6 +307,9 @@ impl Phone {
         }
         if cseq.ends_with("INVITE") && code >= 200 {
             self.acknowledge(code, &branch, text);
+        }
+        if cseq.ends_with("REGISTER") {
+            self.registered = text.to_owned();
         }
         if code == 401 {
             return self.proves(now, text, cseq.split(' ').next().unwrap_or_default());
