@@ -1,7 +1,7 @@
 //! Which event concerns whom: from the doors to the call, the registrar or the trunk.
 
 use crate::call::{
-    Activity, Call, LegState, Script, dial, early, end, gather, life, offer, originate, play,
+    Activity, Call, Script, dial, early, end, gather, leave, life, offer, originate, play,
     redirect, script, talk, transfer,
 };
 use crate::cause::{Told, Verdict};
@@ -68,7 +68,7 @@ impl Switch {
             Event::Verb { call, verb } => self.verb(call, verb),
             Event::ScriptEnded { call, end } => self.script_ended(call, end),
             Event::Originate { call, from, to } => self.originate(call, from, to),
-            Event::HangUp { call } => self.with(call, hang_up),
+            Event::HangUp { call } => self.with(call, leave::hang_up),
             Event::Stop => self.stop(),
         }
         self.pump();
@@ -186,8 +186,8 @@ impl Switch {
     fn of_leg(&mut self, event: SipEvent) {
         match event {
             SipEvent::Cancelled { dialog, reason } => self.leg(dialog, |office, call, index| {
-                note_reason(call, index, reason);
-                cancelled(office, call, index);
+                leave::note_reason(call, index, reason);
+                leave::cancelled(office, call, index);
             }),
             SipEvent::Ringing {
                 dialog,
@@ -228,11 +228,11 @@ impl Switch {
                 life::probed(office, call, index, status);
             }),
             SipEvent::HungUp { dialog, reason } => self.leg(dialog, |office, call, index| {
-                note_reason(call, index, reason);
-                left(office, call, index);
+                leave::note_reason(call, index, reason);
+                leave::left(office, call, index);
             }),
-            SipEvent::Lost { dialog } => self.leg(dialog, lost),
-            SipEvent::Expired { dialog } => self.leg(dialog, expired),
+            SipEvent::Lost { dialog } => self.leg(dialog, leave::lost),
+            SipEvent::Expired { dialog } => self.leg(dialog, leave::expired),
             SipEvent::Incoming { .. }
             | SipEvent::Unproven { .. }
             | SipEvent::Request { .. }
@@ -423,7 +423,7 @@ impl Switch {
     fn stop(&mut self) {
         let ids: Vec<CallId> = self.calls.keys().copied().collect();
         for id in ids {
-            self.guarded(|switch| switch.with(id, stopped));
+            self.guarded(|switch| switch.with(id, leave::stopped));
         }
         self.guarded(|switch| {
             // Not before: without calls and farewells the stop would count as complete.
@@ -456,93 +456,6 @@ impl Switch {
         }
         self.pump();
     }
-}
-
-/// The party of leg `index` never acknowledged our answer.
-fn lost(office: &mut Office, call: &mut Call, index: usize) {
-    let up = (call.legs.get(index)).is_some_and(|leg| leg.state == LegState::Up);
-    if up {
-        let why = "never acknowledged our answer";
-        return life::vanished(office, call, index, why.to_owned());
-    }
-    // RFC 3262 §3: what was never acknowledged is early media; the endpoint has refused the call.
-    end::leg_ended(office, call, index);
-    let why = "the caller never acknowledged our early media";
-    end::end(office, call, Verdict::refused(504, why));
-}
-
-/// RFC 4028 §10: nobody refreshed the session of leg `index`, and the endpoint hung up.
-fn expired(office: &mut Office, call: &mut Call, index: usize) {
-    let why = "let its session timer run out";
-    life::vanished(office, call, index, why.to_owned());
-}
-
-/// Keeps why the party of leg `index` is leaving.
-fn note_reason(call: &mut Call, index: usize, reason: Option<String>) {
-    if let Some(leg) = call.legs.get_mut(index) {
-        leg.told = Told::of_reason(reason.as_deref());
-    }
-}
-
-/// The caller gave up.
-fn cancelled(office: &mut Office, call: &mut Call, index: usize) {
-    end::leg_ended(office, call, index);
-    let told = call.legs.get(index).map(|leg| leg.told).unwrap_or_default();
-    let verdict = Verdict::refused(487, "cancelled by the caller").with(told);
-    end::end(office, call, verdict);
-}
-
-/// The party of leg `index` hung up.
-fn left(office: &mut Office, call: &mut Call, index: usize) {
-    end::leg_ended(office, call, index);
-    if transfer::waited(call, index) {
-        return;
-    }
-    if call.journey.has_turned() && call.is_up() {
-        return transfer::party_left(office, call, index);
-    }
-    if index == call.subject {
-        let told = call.subject().map(|leg| leg.told).unwrap_or_default();
-        let verdict = if call.is_up() {
-            Verdict::completed("hung up by the caller")
-        } else {
-            Verdict::refused(487, "hung up by the caller before the answer")
-        };
-        return end::end(office, call, verdict.with(told));
-    }
-    talk::party_left(office, call, index, "hung up by the called party".into());
-}
-
-fn stopped(office: &mut Office, call: &mut Call) {
-    #[cfg(debug_assertions)]
-    forced(office, call);
-    let verdict = if call.is_up() {
-        Verdict::completed("the PBX stopped")
-    } else {
-        Verdict::refused(503, "the PBX stopped")
-    };
-    end::end(office, call, verdict);
-}
-
-/// See [`Switch::panic_on`].
-#[cfg(debug_assertions)]
-pub(crate) fn forced(office: &Office, call: &Call) {
-    let number = office.panic_on.as_deref();
-    assert!(
-        number.is_none_or(|n| call.dialed == n || !call.dialed.starts_with(n)),
-        "forced by the administrator"
-    );
-}
-
-fn hang_up(office: &mut Office, call: &mut Call) {
-    #[cfg(debug_assertions)]
-    forced(office, call);
-    let verdict = if call.is_up() {
-        Verdict::completed("hung up by the administrator")
-    } else {
-        Verdict::refused(480, "hung up by the administrator")
-    };
-    end::end(office, call, verdict);
 }
 
 fn stream_event(office: &mut Office, call: &mut Call, index: usize, event: media::Event) {

@@ -139,7 +139,7 @@ fn receive(
     (guests, by, progress): (Guests, String, Option<Progress>),
 ) {
     #[cfg(debug_assertions)]
-    crate::dispatch::forced(office, call);
+    crate::call::leave::forced(office, call);
     journey::turn(office, call, How::Attended, &by);
     call.journey.continues.push(guests.from);
     let party = guests.party;
