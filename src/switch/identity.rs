@@ -23,6 +23,13 @@ pub(crate) struct Identity {
     pub(crate) private: bool,
 }
 
+impl Identity {
+    /// Nothing of it is shown.
+    fn is_hidden(&self) -> bool {
+        self.private || self.number.is_empty()
+    }
+}
+
 /// Who a called party is told is calling.
 pub(crate) struct Shown {
     pub(crate) from: String,
@@ -149,24 +156,50 @@ pub(crate) fn shown(office: &Office, leg: &Leg, flow: &Flow, caller: &Identity) 
 }
 
 /// The headers that tell the peer of `leg` that it talks to, or rings, `party`; none for a trunk that is not trusted, or
-/// when the party is private. For answers and for [`sip::Endpoint::identify`].
+/// when the party is not to be known. For answers and for [`sip::Endpoint::identify`].
 pub(crate) fn connected(
     office: &Office,
     leg: &Leg,
     party: &Identity,
 ) -> Vec<(&'static str, String)> {
-    let trunk = leg.party.trunk.as_ref();
-    let trunk = trunk.and_then(|name| office.directory.trunks.get(name));
-    let Some(flow) = leg.flow else {
+    let flow = leg
+        .flow
+        .filter(|_| trusts(office, leg) && !party.is_hidden());
+    let Some(flow) = flow else {
         return Vec::new();
     };
-    if party.private || party.number.is_empty() || trunk.is_some_and(|t| !t.trust_identity) {
+    let address = name_addr(&party.name, &party.number, &office.host_for(&flow));
+    let older = format!("{address};party={};privacy=off;screen=yes", side(leg));
+    vec![("P-Asserted-Identity", address), ("Remote-Party-ID", older)]
+}
+
+/// The same when `party` took the place of another in mid-call: the display has to lose the name that it shows, also
+/// for one that is not to be known.
+pub(crate) fn changed(office: &Office, leg: &Leg, party: &Identity) -> Vec<(&'static str, String)> {
+    if !party.is_hidden() {
+        return connected(office, leg, party);
+    }
+    if !trusts(office, leg) {
         return Vec::new();
     }
-    let address = name_addr(&party.name, &party.number, &office.host_for(&flow));
-    let side = if leg.incoming { "called" } else { "calling" };
-    let older = format!("{address};party={side};privacy=off;screen=yes");
-    vec![("P-Asserted-Identity", address), ("Remote-Party-ID", older)]
+    let older = format!("{ANONYMOUS};party={};privacy=full", side(leg));
+    vec![
+        ("P-Asserted-Identity", ANONYMOUS.to_owned()),
+        ("Remote-Party-ID", older),
+        ("Privacy", "id".to_owned()),
+    ]
+}
+
+/// RFC 3325 §5: our own phones, and trunks that are marked so.
+fn trusts(office: &Office, leg: &Leg) -> bool {
+    let trunk = leg.party.trunk.as_ref();
+    let trunk = trunk.and_then(|name| office.directory.trunks.get(name));
+    trunk.is_none_or(|trunk| trunk.trust_identity)
+}
+
+/// draft-ietf-sip-privacy-04 §5.1: whom Remote-Party-ID speaks of.
+fn side(leg: &Leg) -> &'static str {
+    if leg.incoming { "called" } else { "calling" }
 }
 
 /// The headers that tell the caller of `call` whom a `dial` reached so far; none while it rings several.

@@ -38,28 +38,37 @@ pub(crate) fn headers(
     other: usize,
 ) -> Vec<(&'static str, String)> {
     match (call.legs.get(index), who(office, call, other)) {
-        (Some(leg), Some(party)) => identity::connected(office, leg, &party),
+        (Some(leg), Some(party)) => identity::changed(office, leg, &party),
         _ => Vec::new(),
     }
 }
 
 /// The party of leg `index` as others may know it.
 pub(crate) fn who(office: &Office, call: &Call, index: usize) -> Option<Identity> {
-    call.legs
-        .get(index)
-        .map(|leg| identity::of_party(office, leg))
+    let leg = call.legs.get(index)?;
+    let mut identity = identity::of_party(office, leg);
+    if is_caller(call, leg) && leg.asserted.is_none() {
+        identity.private = call.session.private;
+        if leg.party.trunk.is_some() {
+            identity.name.clone_from(&call.from_name);
+        }
+    }
+    Some(identity)
 }
 
-/// Before another caller takes its place in the session: what a caller from outside said of itself stays with its leg.
-pub(crate) fn keep(call: &mut Call, index: usize) {
-    let (name, private) = (&call.from_name, call.session.private);
-    let outside = |leg: &&mut Leg| leg.party.trunk.is_some() && leg.asserted.is_none();
-    let leg = call.legs.get_mut(index).filter(outside);
-    if let Some(leg) = leg.filter(|leg| leg.incoming && leg.party.number == call.session.from) {
-        leg.asserted = Some(Identity {
-            name: name.clone(),
-            number: leg.party.number.clone(),
-            private,
-        });
+/// Before another caller takes its place in the session: what the caller said of itself, and whether it wants to be
+/// known, stays with its leg.
+pub(crate) fn keep(office: &Office, call: &mut Call, index: usize) {
+    let caller = |leg: &&Leg| is_caller(call, leg) && leg.asserted.is_none();
+    if call.legs.get(index).filter(caller).is_some() {
+        let identity = who(office, call, index);
+        if let Some(leg) = call.legs.get_mut(index) {
+            leg.asserted = identity;
+        }
     }
+}
+
+/// Whether the session is that of the party of `leg`.
+fn is_caller(call: &Call, leg: &Leg) -> bool {
+    leg.incoming && leg.party.number == call.session.from
 }

@@ -114,7 +114,7 @@ pub(crate) fn begin(office: &mut Office, call: &mut Call, order: Order) {
     // Nobody forwarded this one.
     (call.tried, call.diverted) = (None, Vec::new());
     call.on_behalf = None;
-    show::keep(call, party);
+    show::keep(office, call, party);
     let entry = assume(office, call, &order);
     call.to.clone_from(&order.target);
     put(office, call, order, Stage::Clearing(entry));

@@ -111,7 +111,7 @@ impl Switch {
         let office = &mut self.office;
         let call = self.calls.get_mut(&from.call)?;
         let index = partner(call, from.leg)?;
-        show::keep(call, index);
+        show::keep(office, call, index);
         let identity = show::who(office, call, index)?;
         let party = call.release(index, to)?;
         let transferrer = call.release(from.leg, to)?;
@@ -142,6 +142,7 @@ fn receive(
     crate::call::leave::forced(office, call);
     journey::turn(office, call, How::Attended, &by);
     call.journey.continues.push(guests.from);
+    show::keep(office, call, call.subject);
     let party = guests.party;
     let number = call.legs.get(party).map(|leg| leg.party.number.clone());
     let number = number.unwrap_or_default();

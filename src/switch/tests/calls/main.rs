@@ -5,6 +5,7 @@ mod basic;
 mod causes;
 mod defence;
 mod directory;
+mod display;
 mod early;
 mod early_media;
 mod emergency;
