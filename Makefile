@@ -4,7 +4,7 @@ export CARGO_TERM_COLOR ?= auto
 PHONES = tests/phones
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 OFFHOOK = $(TARGET)/release/offhook
-PHONE_TESTS = leftovers first_call hold audio_quality provider hostile silence nat storage scripts emergency browser lamps message readme ladder flood
+PHONE_TESTS = leftovers first_call hold audio_quality provider hostile silence nat storage scripts emergency browser lamps message transfer scenarios readme ladder flood
 SECONDS_EACH ?= 600
 
 run: need-build
@@ -42,7 +42,7 @@ need-build:
 	@tests/need.sh cmake cc:gcc make
 
 need-test:
-	@tests/need.sh cmake cc:gcc make python3 sipp:sip-tester baresip:baresip-core initdb:postgresql openssl ip:iproute2 iptables curl chromium node:nodejs npm
+	@tests/need.sh cmake cc:gcc make python3 sipp:sip-tester baresip:baresip-core linphonec:linphone-cli initdb:postgresql openssl ip:iproute2 iptables curl chromium node:nodejs npm
 
 need-bench:
 	@tests/need.sh python3 sipp:sip-tester

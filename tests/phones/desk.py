@@ -4,6 +4,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from phonekit import BaresipPhone, audio  # noqa: E402
+from phonekit.rtp import Stream  # noqa: E402
 
 TONES = {"101": 440, "102": 620, "103": 880}
 NAMES = {"pcmu": "PCMU", "pcma": "PCMA", "g722": "G722", "opus": "opus"}
@@ -28,6 +29,20 @@ def heard(recording, frequency, start=1.0, end=9.0, least=-30.0):
     jumps = audio.phase_jumps(samples, rate, frequency)
     assert not jumps, f"{recording}: phase jumps {jumps[:5]}"
     return level
+
+
+def levels(streams, ports, tones, since):
+    """Of what came to one of these ports (first, last) since then: the level of each tone, dBFS, and the gaps. `streams`
+    are those of an RtpCapture or an RtpLeg; a recording of baresip's stops at the first hold."""
+    best = []
+    for stream in list(streams.values()):
+        if ports[0] <= stream.dst[1] <= ports[1]:
+            best = max(best, [packet for packet in list(stream.p) if packet.t >= since], key=len)
+    assert len(best) > 60, f"{len(best)} packets came to {ports}"
+    late = Stream(None, None, None)
+    late.p = best
+    _, rate, samples = late.decode()
+    return [audio.tone_level(samples, rate, tone) for tone in tones], audio.gaps(samples, rate, min_ms=60)
 
 
 def tone_file(folder, codec, frequency, level):

@@ -6,8 +6,10 @@ import shutil
 import tempfile
 import time
 
-from desk import phone, run
+from desk import TONES, levels, phone, run
 from phonekit import sipp, util
+from phonekit.rtp import RtpCapture
+from phonekit.rtpleg import RtpLeg
 from server import Server
 
 CALLER, CALLEE, OTHER = "101", "102", "103"
@@ -185,18 +187,30 @@ def third_party(binary):
 
 
 def transferring(binary):
-    """A caller that transfers its party by REFER."""
+    """A caller that transfers its party by REFER; the party and the target then hear each other."""
     def case(lab, transport):
-        callees = [lab.called(transport, number=CALLEE, calls=1, rtp=True, hold=8000)]
-        with phone(lab.server, OTHER, transport) as target:
+        with phone(lab.server, OTHER, transport) as target, RtpLeg(TONES[CALLEE], "PCMU") as leg, \
+                RtpCapture(phones=[target]) as capture:
+            callee = lab.called(transport, number=CALLEE, calls=1, hold=8000, media_port=leg.port)
             target.register()
             target.set_answermode("auto")
             lab.run("uac_refer", transport, keys={"dest": CALLEE, "to": OTHER}, hold=800, rtp=True)
             target.wait_event("established", 8, fail="closed")
+            time.sleep(0.5)
+            since = time.time()
+            time.sleep(1.5)
             target.hangup()
-        done("uas", transport, callees[0])
-        return ("uac_refer",)
+            hears(capture.s, target.rtp_range, TONES[CALLEE], since)
+            hears(leg.received.s, (leg.port, leg.port), TONES[OTHER], since)
+            done("uas", transport, callee)
+        return ("uac_refer, both hear each other",)
     yield from over_both(binary, case)
+
+
+def hears(streams, ports, tone, since):
+    """Since then the tone came to one of these ports, without gaps."""
+    level, holes = levels(streams, ports, (tone,), since)
+    assert level[0] > -30 and not holes, (level, holes)
 
 
 def writing(binary):

@@ -1,26 +1,35 @@
 #!/usr/bin/env python3
-"""Transfers with real phones, and who hears whom after each: blind and attended, by baresip.
-`transfer.py PATH-TO-OFFHOOK [case ...]` runs all cases or those named."""
+"""Transfers with real phones, and who hears whom after each: blind and attended, by baresip and by linphone, and what comes
+back from a target that is busy. `transfer.py PATH-TO-OFFHOOK [case ...]` runs all cases or those named."""
 import contextlib
+import os
 import time
 
-from desk import TONES, phone, run
-from phonekit import audio
-from phonekit.rtp import RtpCapture, Stream
+from desk import TONES, levels, phone, run
+from phonekit import LinphonePhone, audio
+from phonekit.rtp import RtpCapture
 from server import Server
 
 # What a party must hear in the last second, and what it must not, dBFS.
 LOUD, SILENT = -30, -45
 
 
+def linphone(server, number):
+    """With the same tone as a baresip, for longer than any case."""
+    tone = os.path.join(server.data, f"{number}.wav")
+    audio.write_wav(tone, 8000, audio.tone(TONES[number], 120, 8000, -12))
+    return LinphonePhone(number, f"secret-of-{number}-ok", server.address(), wav=tone, codecs=("PCMU",), record=False)
+
+
 @contextlib.contextmanager
-def office(binary):
-    """101 to 103 are registered."""
+def office(binary, second=phone):
+    """101 to 103 are registered, and the phone of 102 is of the kind that is asked for."""
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(Server(binary))
         for number in TONES:
             server.extension(number, ["PCMU"])
-        a, b, c = (stack.enter_context(phone(server, number)) for number in ("101", "102", "103"))
+        kinds = {"101": phone, "102": second, "103": phone}
+        a, b, c = (stack.enter_context(kind(server, number)) for number, kind in kinds.items())
         for each in (a, b, c):
             each.register()
         capture = stack.enter_context(RtpCapture(phones=[a, b, c]))
@@ -38,22 +47,12 @@ def hears(capture, party, other):
     time.sleep(0.6)
     since = time.time()
     time.sleep(1.6)
-    low, high = party.rtp_range
-    best = None
-    for stream in list(capture.s.values()):
-        if low <= stream.dst[1] <= high:
-            late = Stream(stream.src, stream.dst, stream.ssrc)
-            late.p = [packet for packet in list(stream.p) if packet.t >= since]
-            best = max(best, late, key=lambda s: len(s.p)) if best else late
-    assert best and len(best.p) > 60, f"{party.user} got {len(best.p) if best else 0} packets"
-    _, rate, samples = best.decode()
-    levels = {n: audio.tone_level(samples, rate, tone) for n, tone in TONES.items()}
-    assert levels[other.user] > LOUD, f"{party.user} hears {levels}"
-    rest = [level for n, level in levels.items() if n != other.user]
-    assert max(rest) < SILENT, f"{party.user} hears {levels}"
-    holes = audio.gaps(samples, rate, min_ms=60)
+    heard, holes = levels(capture.s, party.rtp_range, TONES.values(), since)
+    level = dict(zip(TONES, heard))
+    rest = [one for number, one in level.items() if number != other.user]
+    assert level[other.user] > LOUD and max(rest) < SILENT, f"{party.user} hears {level}"
     assert not holes, f"{party.user}: gaps {holes}"
-    return levels[other.user]
+    return level[other.user]
 
 
 def both_hear(capture, a, b):
@@ -91,6 +90,35 @@ def blind(binary):
         yield f"blind by the caller: {said}"
 
 
+def busy(binary):
+    """103 is busy, so 101 talks with its transferrer again: at once with one that waited, else it is rung."""
+    with office(binary, linphone) as (server, capture, (a, b, c)):
+        connect(a, b, "102")
+        b.transfer("103")
+        c.wait_event("incoming", 10)
+        c.reject()
+        b.wait_sip("NOTIFY", rx=True, has="SIP/2.0 486", timeout=5)
+        yield f"busy, linphone waited: {both_hear(capture, a, b)}; record {ended_as_returned(server, 1, a, b)}"
+    with office(binary) as (server, capture, (a, b, c)):
+        connect(a, b, "102")
+        b.transfer("103")
+        c.wait_event("incoming", 10)
+        b.hangup()
+        b.wait_event("closed", 5)
+        c.reject()
+        b.answer()
+        yield f"busy, baresip had gone and is rung: {both_hear(capture, a, b)}; record {ended_as_returned(server, 1, a, b)}"
+
+
+def ended_as_returned(server, count, a, b):
+    a.hangup()
+    for each in (a, b):
+        each.wait_event("closed", 5)
+    record = server.record(count)
+    assert journey(record) == ["101 102 dialled", "101 103 transferred", "101 102 returned"], record
+    return journey(record)
+
+
 def consulted(server, capture, a, c):
     said = both_hear(capture, a, c)
     a.hangup()
@@ -106,18 +134,20 @@ def consulted(server, capture, a, c):
 
 
 def attended(binary):
-    """By baresip."""
-    with office(binary) as (server, capture, (a, b, c)):
-        connect(a, b, "102")
-        first = b.wait_event("established", 5, since=0)["call"]
-        b.hold(first)
-        b.dial("103")
-        c.answer()
-        second = b.wait_event("established", 10, fail="closed")["call"]
-        b.attended_transfer(first, second)
-        b.wait_event("closed", 10)
-        yield f"attended by baresip: {consulted(server, capture, a, c)}"
+    for name, second in (("baresip", phone), ("linphone", linphone)):
+        with office(binary, second) as (server, capture, (a, b, c)):
+            connect(a, b, "102")
+            both_hear(capture, a, b)
+            first = b.seen("established")[-1]["call"]
+            b.hold(first)
+            b.dial("103")
+            c.answer()
+            second = b.wait_event("established", 10, fail="closed")["call"]
+            both_hear(capture, b, c)
+            b.attended_transfer(first, second)
+            b.wait_event("closed", 10)
+            yield f"attended by {name}: {consulted(server, capture, a, c)}"
 
 
 if __name__ == "__main__":
-    run([blind, attended])
+    run([blind, busy, attended])
