@@ -4,7 +4,7 @@ export CARGO_TERM_COLOR ?= auto
 PHONES = tests/phones
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 OFFHOOK = $(TARGET)/release/offhook
-PHONE_TESTS = leftovers first_call hold audio_quality provider hostile silence nat storage scripts emergency browser lamps message transfer scenarios readme ladder flood
+PHONE_TESTS = leftovers first_call hold audio_quality provider hostile silence nat storage scripts emergency browser lamps message transfer scenarios restart readme ladder flood
 SECONDS_EACH ?= 600
 
 run: need-build

@@ -141,7 +141,7 @@ def ipv6(binary):
     with Server(binary) as server:
         server.extension("101", ["PCMU"])
         server.extension("102", ["PCMU"])
-        for count, (host_a, host_b) in enumerate([("::1", "::1"), ("127.0.0.1", "::1")], 1):
+        for count, (host_a, host_b) in enumerate([("::1", "::1"), ("127.0.0.1", "::1"), ("::1", "127.0.0.1")], 1):
             with two_phones(server, host_a, host_b) as (a, b):
                 sources = {r["extension"]: r["source"] for r in server.get("/registrations")["items"]}
                 assert [("[::1]" in sources[n]) for n in ("101", "102")] == [":" in host_a, ":" in host_b], sources
