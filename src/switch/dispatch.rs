@@ -88,8 +88,8 @@ impl Switch {
 
     /// Writes the record of a call that is over.
     pub(crate) fn settle(&mut self, id: CallId) {
-        if let Some(call) = self.calls.get(&id) {
-            watch::touch_call(&mut self.office, call);
+        if let Some(call) = self.calls.get_mut(&id) {
+            watch::look_at_call(&mut self.office, call);
         }
         if self.calls.get(&id).is_some_and(end::is_over)
             && let Some(mut call) = self.calls.remove(&id)
@@ -195,6 +195,8 @@ impl Switch {
                 response,
             } => {
                 self.leg(dialog, |office, call, index| {
+                    // The phone's tag may be another, which a lamp shows.
+                    call.seen = None;
                     early::progressed(office, call, index, (status, &response));
                 });
             }

@@ -7,6 +7,7 @@ use crate::call::{Call, LegState, dial};
 use crate::cause::Told;
 use crate::command::Command;
 use crate::event::CallId;
+use crate::identity::Identity;
 use crate::notice::{Notice, Reach};
 use crate::office::Office;
 use crate::registrar::{Binding, Link, way};
@@ -65,7 +66,7 @@ pub struct Note {
     pub device: String,
     pub address: Address,
     pub call: CallId,
-    /// Who calls.
+    /// Who calls, as the INVITE will show it; empty when the caller wants to be unknown.
     pub from: String,
     pub from_name: String,
 }
@@ -130,13 +131,18 @@ pub(crate) fn wake(office: &mut Office, call: &mut Call, index: usize, device: D
     }
     sent.push_back(now);
     let (extension, device) = device;
+    let mut caller = dial::caller(call);
+    if caller.private {
+        // A lock screen tells no more than the INVITE will.
+        caller = Identity::default();
+    }
     office.out.push_back(Command::Push(Box::new(Note {
         extension,
         device,
         address,
         call: id,
-        from: call.session.caller_id.clone(),
-        from_name: call.from_name.clone(),
+        from: caller.number,
+        from_name: caller.name,
     })));
 }
 

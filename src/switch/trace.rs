@@ -86,16 +86,14 @@ impl Trace {
                 return;
             }
             self.over.pop_front();
-            let Some(Thread {
-                seat: (call, _), ..
-            }) = self.threads.remove(&thread)
-            else {
+            // A transfer may have seated it elsewhere since.
+            let Some(Thread { counted, .. }) = self.threads.remove(&thread) else {
                 continue;
             };
-            if let Some(amount) = self.amounts.get_mut(&call) {
+            if let Some(amount) = self.amounts.get_mut(&counted) {
                 amount.dialogs -= 1;
                 if amount.dialogs == 0 {
-                    self.amounts.remove(&call);
+                    self.amounts.remove(&counted);
                 }
             }
         }
@@ -103,7 +101,9 @@ impl Trace {
 
     /// Whether one more message of `call` is kept; `None`: it is the first that is not.
     fn counts(&mut self, call: CallId, octets: usize) -> Option<bool> {
-        let amount = self.amounts.get_mut(&call)?;
+        let Some(amount) = self.amounts.get_mut(&call) else {
+            return Some(false);
+        };
         if amount.messages > MESSAGES {
             return Some(false);
         }
@@ -253,6 +253,31 @@ fn starts_with(line: &[u8], name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dialog_that_moved_is_counted_where_it_began() {
+        let mut trace = Trace::new(true, &[0; 32]);
+        let (began, sits) = (CallId(1), CallId(2));
+        for (thread, counted) in [(1, began), (2, sits)] {
+            let known = Thread {
+                dialog: DialogId(thread),
+                counted,
+                seat: (sits, 0),
+            };
+            trace.threads.insert(thread, known);
+            trace.amounts.entry(counted).or_default().dialogs += 1;
+        }
+        let now = Instant::now();
+        trace.over.push_back((now, 1));
+        trace.prune(now + LINGER);
+        assert!(!trace.amounts.contains_key(&began));
+        assert_eq!(trace.counts(sits, 10), Some(true));
+        // What nobody counts is not kept, nor said to be the first that is not.
+        assert_eq!(trace.counts(began, 10), Some(false));
+        trace.over.push_back((now, 2));
+        trace.prune(now + LINGER);
+        assert!(trace.amounts.is_empty());
+    }
 
     #[test]
     fn a_call_id_is_found_however_it_is_written() {

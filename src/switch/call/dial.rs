@@ -242,7 +242,7 @@ fn put_first(leg: &mut Leg, codec: Option<media::Codec>) {
 }
 
 /// Who is said to call.
-fn caller(call: &Call) -> Identity {
+pub(crate) fn caller(call: &Call) -> Identity {
     let (number, private) = match &call.activity {
         Activity::Dial(dial) => (&dial.caller_id, dial.options.privacy),
         _ => (&call.session.dialed, Some(false)),
@@ -393,7 +393,7 @@ fn next_way(office: &mut Office, call: &mut Call, index: usize) -> bool {
 }
 
 /// When nobody rings any more, the verb ends with the best status.
-fn check(office: &mut Office, call: &mut Call) {
+pub(super) fn check(office: &mut Office, call: &mut Call) {
     let Activity::Dial(dial) = &call.activity else {
         return;
     };

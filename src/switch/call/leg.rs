@@ -23,7 +23,7 @@ pub(crate) struct Party {
 }
 
 /// How far the leg is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum LegState {
     /// Its address is being looked up; there is no dialog.
     Resolving,
@@ -69,6 +69,8 @@ pub(crate) struct Leg {
     pub(crate) asked: Option<Instant>,
     /// It has sent a REFER in its dialog.
     pub(crate) refers: bool,
+    /// It talks until then, with whomever: what its `dial` allowed.
+    pub(crate) until: Option<Instant>,
     /// Why the party hung up, as it told.
     pub(crate) told: Told,
     /// Whom a trusted trunk says it reached.
@@ -109,6 +111,7 @@ impl Leg {
             diagnosis: None,
             asked: None,
             refers: false,
+            until: None,
             told: Told::default(),
             asserted: None,
         }

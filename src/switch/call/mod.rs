@@ -117,6 +117,8 @@ pub(crate) struct Call {
     pub(crate) on_behalf: Option<String>,
     /// A party is being sent on.
     pub(crate) transfer: Option<Box<transfer::Transfer>>,
+    /// The digest of what the lamps last looked at; `None`: they look again after the next event.
+    pub(crate) seen: Option<u64>,
 }
 
 impl Call {
@@ -149,6 +151,7 @@ impl Call {
             journey: journey::Journey::new(),
             diverted: Vec::new(),
             tried: None,
+            seen: None,
             hops: MAX_FORWARDS,
             next: None,
             on_behalf: None,
@@ -171,6 +174,15 @@ impl Call {
         office.streams.insert(leg.stream, (self.id, index));
         self.legs.push(leg);
         index
+    }
+
+    /// Takes the leg that was added last away again, when nothing of it is still to come.
+    pub(crate) fn take_back(&mut self, office: &mut Office, index: usize) {
+        let last = index + 1 == self.legs.len();
+        let spent = |leg: &mut Leg| last && !leg.is_live() && leg.port.is_none();
+        if let Some(leg) = self.legs.pop_if(spent) {
+            office.streams.remove(&leg.stream);
+        }
     }
 
     /// The stream of leg `index`; that of no leg is nobody's.

@@ -76,6 +76,8 @@ fn ring(office: &mut Office, call: &mut Call, index: usize, (owner, number): (&s
     for branch in branches {
         dial::add(office, call, branch);
     }
+    // The leg that left may be the one that was heard, and those who are rung may have no room.
+    dial::check(office, call);
     true
 }
 

@@ -32,10 +32,24 @@ pub(crate) fn rejoin(office: &mut Office, call: &mut Call) {
         let other = talk.leg;
         join(office, call, other);
         hold::tune(office, call);
+        limit(office, call);
     }
 }
 
-/// The dialled party answered.
+/// The talk ends when the first of the two has talked as long as it may.
+fn limit(office: &mut Office, call: &mut Call) {
+    let Activity::Talk(talk) = &call.activity else {
+        return;
+    };
+    let legs = [call.subject, talk.leg].map(|index| call.legs.get(index));
+    let until = legs.into_iter().flatten().filter_map(|leg| leg.until).min();
+    match until {
+        Some(until) => call.arm(office, until.saturating_duration_since(office.now)),
+        None => call.disarm(office),
+    }
+}
+
+/// The dialled party answered; `limit` is how long it may talk, with whomever it is connected.
 pub(crate) fn start(
     office: &mut Office,
     call: &mut Call,
@@ -44,7 +58,6 @@ pub(crate) fn start(
     limit: Option<Duration>,
 ) {
     join(office, call, index);
-    call.disarm(office);
     call.verdict = None;
     call.activity = Activity::Talk(Talk {
         leg: index,
@@ -52,9 +65,10 @@ pub(crate) fn start(
         ring,
     });
     hold::tune(office, call);
-    if let Some(limit) = limit {
-        call.arm(office, limit);
+    if let (Some(leg), Some(limit)) = (call.legs.get_mut(index), limit) {
+        leg.until = office.now.checked_add(limit);
     }
+    self::limit(office, call);
     call.announce(office);
     transfer::connected(office, call);
 }

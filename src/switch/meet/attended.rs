@@ -97,11 +97,16 @@ impl Switch {
     ) {
         // Should what follows panic, both calls end, and each has its record.
         self.meeting = Some(to.call);
-        if let Some(guests) = self.hand_over(from, to.call) {
-            self.meeting = Some(from.call);
-            self.with(to.call, |office, call| {
-                receive(office, call, to.leg, (guests, by, progress));
-            });
+        match (self.hand_over(from, to.call), progress) {
+            (Some(guests), progress) => {
+                self.meeting = Some(from.call);
+                self.with(to.call, |office, call| {
+                    receive(office, call, to.leg, (guests, by, progress));
+                });
+            }
+            // RFC 3515 §2.4.4: who was told 202 hears what came of it.
+            (None, Some(mut progress)) => progress.tell(&mut self.office, 603),
+            (None, None) => {}
         }
         self.meeting = None;
     }
@@ -191,5 +196,10 @@ pub(super) fn replace(office: &Office, call: &mut Call, old: usize, new: usize) 
         talk.leg = new;
     } else {
         call.subject = new;
+    }
+    // What the one was allowed is not prolonged by the other.
+    let until = call.legs.get(old).and_then(|leg| leg.until);
+    if let (Some(leg), Some(until)) = (call.legs.get_mut(new), until) {
+        leg.until = Some(leg.until.map_or(until, |own| own.min(until)));
     }
 }

@@ -167,6 +167,8 @@ fn settle(office: &mut Office, call: &mut Call, with: usize, newcomer: Leg) -> R
         Ok(()) => Ok(index),
         Err(trouble) => {
             end::leg_ended(office, call, index);
+            // It never was in the call, and takes no place of those who will be.
+            call.take_back(office, index);
             Err(trouble.code())
         }
     }

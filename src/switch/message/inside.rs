@@ -77,10 +77,8 @@ pub(crate) fn forget(office: &mut Office, dialog: DialogId) {
     if office.messages.relayed.is_empty() {
         return;
     }
-    let gone = office
-        .messages
-        .relayed
-        .extract_if(.., |(of, _), _| *of == dialog);
+    let all = (dialog, TransactionId(0))..=(dialog, TransactionId(u64::MAX));
+    let gone = office.messages.relayed.extract_if(all, |_, _| true);
     let askers: Vec<TransactionId> = gone.map(|(_, asker)| asker).collect();
     for asker in askers {
         office.sip.respond(office.now, asker, 480, &[]);

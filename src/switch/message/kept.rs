@@ -129,18 +129,19 @@ pub(crate) fn deliver(office: &mut Office, extension: &str) {
         office,
         &message,
         phone,
-        Purpose::Kept(message.extension.clone()),
+        Purpose::Kept(message.extension.clone(), message.id),
     );
 }
 
 /// The phone answered: the message is delivered, or the phone will never take it, or it is not there after all.
-pub(super) fn answered(office: &mut Office, extension: &str, status: u16) {
+pub(super) fn answered(office: &mut Office, (extension, id): (&str, i64), status: u16) {
     if status >= 300 && !is_final(status) {
         // It waits for the next registration.
         office.messages.kept.busy.remove(extension);
         return;
     }
-    if let Some(message) = pop(office, extension, |_| true) {
+    // It may have expired meanwhile, and another is the first.
+    if let Some(message) = pop(office, extension, |message| message.id == id) {
         office
             .out
             .push_back(Command::DropMessage { id: message.id });

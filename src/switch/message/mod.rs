@@ -59,8 +59,8 @@ struct Job {
 #[derive(Debug)]
 enum Purpose {
     Job(u64),
-    /// It was kept for this extension.
-    Kept(String),
+    /// It was kept for this extension, under this id.
+    Kept(String, i64),
 }
 
 /// A MESSAGE outside dialogs; `None`: it is answered later.
@@ -245,7 +245,7 @@ fn is_final(status: u16) -> bool {
 pub(crate) fn response(office: &mut Office, transaction: TransactionId, status: u16) -> bool {
     match office.messages.sent.remove(&transaction) {
         None => return false,
-        Some(Purpose::Kept(extension)) => kept::answered(office, &extension, status),
+        Some(Purpose::Kept(extension, id)) => kept::answered(office, (&extension, id), status),
         Some(Purpose::Job(id)) => answered(office, id, status),
     }
     true

@@ -32,7 +32,7 @@ pub(crate) use kept::restore;
 pub(crate) use phones::heard;
 pub(crate) use publish::{publish, sweep};
 pub(crate) use summary::{answered, set_summaries};
-pub(crate) use turn::{directory_changed, touch_call};
+pub(crate) use turn::{directory_changed, look_at_call, touch_call};
 use view::LegView;
 
 /// The most subscriptions of one extension's phones.

@@ -80,6 +80,12 @@ fn take(office: &mut Office, request: &Message, flow: &Flow) -> Result<Answer, A
     };
     let given = request.header(HeaderId::SipIfMatch);
     let document = document(request)?;
+    if document
+        .as_deref()
+        .is_some_and(|text| !is_about(text, &user))
+    {
+        return Err(Answer::status(403));
+    }
     let etag = match given {
         Some(etag) => change(office, &user, (&etag, seconds), document)?,
         None => begin(office, &user, seconds, document)?,
@@ -111,6 +117,17 @@ fn document(request: &Message) -> Result<Option<String>, Answer> {
     sound
         .map(|text| Some(text.to_owned()))
         .ok_or_else(|| Answer::status(400))
+}
+
+/// Whether the document says whom it is about, and that is `user` (RFC 3863 §4.1.1): a watcher believes what stands there.
+fn is_about(document: &str, user: &str) -> bool {
+    let entity = xml::root_attribute(document, "entity").unwrap_or_default();
+    // RFC 3859 §3: the same user as a presentity.
+    let entity = match entity.strip_prefix("pres:") {
+        Some(pres) => format!("sip:{pres}"),
+        None => entity.to_owned(),
+    };
+    Uri::parse(&entity).is_ok_and(|uri| uri.user.as_deref() == Some(user))
 }
 
 /// A first publication; without a document there is nothing to publish.

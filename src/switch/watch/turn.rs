@@ -8,7 +8,19 @@ use crate::{Switch, watch};
 use sip::{Reason, SubscriptionId};
 use std::collections::BTreeMap;
 
-/// Something happened to a call: those of its parties who are watched are looked at again at the end of the turn.
+/// Something happened in a call: if a lamp could show it, those of its parties who are watched are looked at again.
+pub(crate) fn look_at_call(office: &mut Office, call: &mut Call) {
+    if office.watch.lamps.is_empty() {
+        return;
+    }
+    let seen = Some(view::digest(call));
+    if call.seen != seen {
+        call.seen = seen;
+        touch_call(office, call);
+    }
+}
+
+/// A call is not what it was: those of its parties who are watched are looked at again at the end of the turn.
 pub(crate) fn touch_call(office: &mut Office, call: &Call) {
     if office.watch.lamps.is_empty() {
         return;

@@ -6,6 +6,7 @@ use crate::identity::{self, Identity};
 use crate::office::Office;
 use media::StreamId;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// How far a party is in its call (RFC 4235 §3.7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,25 @@ pub(super) fn of(
 /// Whether a leg's party is that extension.
 pub(super) fn is_of(leg: &Leg, number: &str) -> bool {
     leg.party.trunk.is_none() && leg.party.number == number
+}
+
+/// Differs when what a lamp shows of the call may differ, but for the phones' tags.
+pub(super) fn digest(call: &Call) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let activity = match &call.activity {
+        Activity::Dial(dial) => usize::from(dial.progress != early::Progress::Nothing),
+        Activity::Talk(talk) => 2 + talk.leg,
+        _ => usize::MAX,
+    };
+    (activity, call.subject, call.session.private).hash(&mut hasher);
+    (&call.to, &call.session.from, &call.from_name).hash(&mut hasher);
+    for leg in &call.legs {
+        (leg.state, leg.dialog, leg.stream.0, leg.holds()).hash(&mut hasher);
+        let asserted = leg.asserted.as_ref();
+        let asserted = asserted.map(|who| (&who.number, &who.name, who.private));
+        asserted.hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 impl Call {

@@ -81,6 +81,34 @@ pub(super) fn is_sound(text: &str, root: &str) -> bool {
     seen && open.is_empty() && rest.trim().is_empty()
 }
 
+/// The value of the attribute `name` of the first element, its entities as they are.
+pub(super) fn root_attribute<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let mut rest = text;
+    loop {
+        let (_, tag) = rest.split_once('<')?;
+        let (kind, after) = cut_tag(tag)?;
+        rest = after;
+        if matches!(kind, Tag::Open(_) | Tag::Empty(_)) {
+            let tag = tag.get(..tag.len() - after.len())?;
+            return attribute(tag, name);
+        }
+    }
+}
+
+fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
+    let mut rest = tag.split_once(char::is_whitespace)?.1;
+    loop {
+        let (key, after) = rest.split_once('=')?;
+        let after = after.trim_start();
+        let quote = after.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+        let (value, after) = after.get(1..)?.split_once(quote)?;
+        if key.trim() == name {
+            return Some(value);
+        }
+        rest = after;
+    }
+}
+
 enum Tag<'a> {
     Open(&'a str),
     Close(&'a str),

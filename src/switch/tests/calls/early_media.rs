@@ -405,3 +405,24 @@ fn an_administrators_call_takes_the_answer_of_a_183() {
     assert_eq!(heard(&world), ["talk", "talk"]);
     ends(world);
 }
+
+#[test]
+fn when_who_was_heard_sends_the_call_on_the_caller_hears_it_ring() {
+    let mut world = answered_calling(97);
+    world.after.clear();
+    world.after.push(rings(&["102"]));
+    world.phone("102").adds("302", "Contact: <sip:103@pbx>");
+    world.dials("101", "102");
+    world.passes(200);
+    says(&mut world, "102", 180, "x", false);
+    says(&mut world, "102", 183, "x", true);
+    assert_eq!(heard(&world), ["talk", "talk"]);
+    let now = world.now;
+    world.phone("102").refuses_call(now, 302);
+    world.passes(50);
+    assert_eq!(world.phone("103").state, State::Ringing);
+    assert_eq!(heard(&world)[0], "Ringback");
+    world.phone("101").hangs_up(now);
+    world.passes(500);
+    assert_eq!(world.is_silent(), EMPTY);
+}

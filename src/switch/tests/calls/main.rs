@@ -16,6 +16,7 @@ mod identity;
 mod keepalive;
 mod leaving;
 mod life;
+mod limits;
 mod message;
 mod networks;
 mod orders;

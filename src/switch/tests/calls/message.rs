@@ -224,3 +224,28 @@ fn in_a_call_it_goes_to_the_other_party() {
     assert_eq!(world.phone("101").was_told("MESSAGE"), 480);
     assert_eq!(world.is_silent(), EMPTY);
 }
+
+#[test]
+fn what_expires_on_its_way_takes_no_other_with_it() {
+    let mut world = office();
+    world.phone("101").adds("MESSAGE", "Expires: 600");
+    assert_eq!(writes(&mut world, "101", "103", "one"), 202);
+    world.phone("101").adds("MESSAGE", "");
+    assert_eq!(writes(&mut world, "101", "103", "two"), 202);
+    world.passes(590_000);
+    let now = world.now;
+    world.phone("103").vanished = false;
+    world.phone("103").registers(now);
+    world.passes(400);
+    world.phone("103").vanished = true;
+    world.passes(15_000);
+    assert_eq!(world.phone("103").messages(), [""; 0]);
+    // Somebody saves the configuration, which forgets what has expired.
+    let all = ["101", "102", "103"].map(extension).to_vec();
+    world.give(Event::Directory(Arc::new(Directory::new(all, Vec::new()))));
+    assert_eq!(world.messages.len(), 1);
+    world.phone("103").vanished = false;
+    world.passes(20_000);
+    assert_eq!(world.phone("103").messages(), ["one", "two"]);
+    assert!(world.messages.is_empty());
+}

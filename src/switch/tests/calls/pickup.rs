@@ -200,3 +200,23 @@ fn a_newcomer_without_a_common_codec_changes_nothing() {
     hangs_up(&mut world, "101");
     record(&mut world);
 }
+
+#[test]
+fn who_cannot_be_taken_in_takes_no_place_of_the_call() {
+    // Room for the phone that rings, and nobody else.
+    let mut world = World::with_config(&["101", "102", "103"], &[], 21, |config| {
+        config.rtp_port_max = config.rtp_port_min + 1;
+    });
+    world.phone("102").manner = Manner::RingsOnly;
+    world.dials("101", "102");
+    world.passes(2_000);
+    let (call_id, phones, ours) = world.phone("102").names();
+    let replaces = format!("{call_id};to-tag={phones};from-tag={ours};early-only");
+    for _ in 0..3 {
+        takes(&mut world, "103", "102", &replaces);
+        assert_eq!(world.phone("103").state, State::Over(503));
+    }
+    let now = world.now;
+    world.phone("101").cancels(now);
+    assert_eq!(record(&mut world).legs.len(), 2);
+}

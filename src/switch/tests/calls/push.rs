@@ -166,3 +166,20 @@ fn without_a_webhook_the_parameters_mean_nothing() {
     world.passes(1_000);
     assert_eq!(world.phone("101").state, State::Up);
 }
+
+#[test]
+fn who_hides_is_on_no_lock_screen() {
+    let (mut world, _) = world(109);
+    for (lines, shown) in [("Privacy: id", ""), ("", "101")] {
+        world.phone("101").adds("INVITE", lines);
+        world.dials("101", "102");
+        world.passes(1_000);
+        let note = world.notes.pop().expect("a notification");
+        assert_eq!(note.from, shown, "{lines}");
+        assert!(lines.is_empty() || note.from_name.is_empty());
+        let now = world.now;
+        world.phone("101").cancels(now);
+        world.passes(1_000);
+    }
+    assert_eq!(world.is_silent(), EMPTY);
+}

@@ -113,6 +113,19 @@ fn what_may_not_be_published_is_refused() {
         publishes(&mut world, "102", publication("<presence>", 600, "")).0,
         400
     );
+    // Nobody is spoken for by another's document, nor is somebody who is not named.
+    for entity in ["sip:101@pbx", "pres:100@pbx", "sip:pbx", "102", ""] {
+        let other = AWAY.replace("sip:102@pbx", entity);
+        let told = publishes(&mut world, "102", publication(&other, 600, ""));
+        assert_eq!(told.0, 403, "{entity}");
+    }
+    let pres = AWAY.replace("sip:102@pbx", "pres:102@pbx");
+    let (status, etag) = publishes(&mut world, "102", publication(&pres, 600, ""));
+    assert_eq!(status, 200);
+    assert_eq!(
+        publishes(&mut world, "102", publication("", 0, &etag)).0,
+        200
+    );
     let large = AWAY.replace("Away", &"x".repeat(9_000));
     assert_eq!(
         publishes(&mut world, "102", publication(&large, 600, "")).0,
