@@ -211,7 +211,7 @@ impl Endpoint {
         let transaction = if invite {
             self.take_invite(request, flow)
         } else if matches!(request.method(), Method::Subscribe) {
-            return self.take_subscribe(request, flow);
+            self.take_subscribe(request, flow)?
         } else {
             let transaction = self.layer.open(request, flow, Owner::Nobody);
             self.layer.event(SipEvent::Request {

@@ -279,6 +279,12 @@ pub enum SipEvent {
         dialog: DialogId,
         result: Result<Bytes, u16>,
     },
+    /// What a refresh or `identify` brought besides: the SDP the peer answered with, or the 408 or 481 that says that it
+    /// knows the dialog no more; a BYE was sent.
+    Refreshed {
+        dialog: DialogId,
+        result: Result<Bytes, u16>,
+    },
     /// REFER, MESSAGE, SUBSCRIBE or NOTIFY inside the dialog: `respond` to it.
     Inside {
         dialog: DialogId,

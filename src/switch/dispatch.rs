@@ -162,6 +162,7 @@ impl Switch {
             | SipEvent::Refused { .. }
             | SipEvent::Reoffered { .. }
             | SipEvent::Reanswered { .. }
+            | SipEvent::Refreshed { .. }
             | SipEvent::Confirmed { .. }
             | SipEvent::Pracked { .. }
             | SipEvent::Probed { .. }
@@ -222,7 +223,7 @@ impl Switch {
             SipEvent::Confirmed { dialog, sdp } => {
                 self.confirmed(dialog, &sdp.unwrap_or_default());
             }
-            SipEvent::Reanswered { dialog, result } => {
+            SipEvent::Reanswered { dialog, result } | SipEvent::Refreshed { dialog, result } => {
                 self.reanswered(dialog, result.as_deref().map_err(|status| *status));
             }
             SipEvent::Pracked { dialog, sdp } => self.pracked(dialog, sdp.as_deref()),

@@ -95,6 +95,7 @@ impl Dialog {
             said: Vec::new(),
             probe: None,
             errands: Vec::new(),
+            questions: Vec::new(),
             keys: Vec::new(),
             registered: 0,
             stale: Vec::new(),

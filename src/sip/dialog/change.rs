@@ -267,7 +267,7 @@ impl Dialog {
                 if by == By::Invite {
                     self.acknowledge_change(layer, transaction, (&response, &change));
                 }
-                self.change_accepted(layer, *change, &response);
+                self.change_accepted(layer, *change, (by, &response));
             }
             Notice::Response { response, .. } => {
                 self.change_refused(layer, change, (by, &response))
@@ -293,7 +293,8 @@ impl Dialog {
         }
     }
 
-    fn change_accepted(&mut self, layer: &mut Layer, change: Change, response: &Message) {
+    fn change_accepted(&mut self, layer: &mut Layer, change: Change, what: (By, &Message)) {
+        let (by, response) = what;
         let tag = change.fork.as_deref();
         self.far_mut(tag).refresh_target(response);
         self.learn(response, tag.unwrap_or_default());
@@ -302,9 +303,14 @@ impl Dialog {
             // Whatever goes on now was just refreshed.
             self.next.take_if(|next| next.is_bare());
         }
+        let answer = response.body();
         if let Some(offer) = change.offer {
             self.said = offer;
-            self.reanswered(layer, Ok(Bytes::copy_from_slice(response.body())));
+            return self.reanswered(layer, Ok(Bytes::copy_from_slice(answer)));
+        }
+        // RFC 3264 §8: who is offered the same session again may all the same answer with another port, codec or direction.
+        if by == By::Invite && !answer.is_empty() {
+            self.refreshed_by(layer, Ok(Bytes::copy_from_slice(answer)));
         }
     }
 
@@ -336,10 +342,13 @@ impl Dialog {
 
     /// RFC 3261 §12.2.1.2: 481 and 408, silence included, mean that the peer's side of the dialog is gone.
     fn change_failed(&mut self, layer: &mut Layer, change: &Change, status: u16) {
+        let gone = matches!(status, 408 | 481) && matches!(self.phase, Phase::Up);
         if change.offer.is_some() {
             self.reanswered(layer, Err(status));
+        } else if gone {
+            self.refreshed_by(layer, Err(status));
         }
-        if matches!(status, 408 | 481) && matches!(self.phase, Phase::Up) {
+        if gone {
             self.hang_up(layer, None);
         }
     }
@@ -420,6 +429,13 @@ impl Dialog {
 
     fn reanswered(&self, layer: &mut Layer, result: Result<Bytes, u16>) {
         layer.event(SipEvent::Reanswered {
+            dialog: self.id,
+            result,
+        });
+    }
+
+    fn refreshed_by(&self, layer: &mut Layer, result: Result<Bytes, u16>) {
+        layer.event(SipEvent::Refreshed {
             dialog: self.id,
             result,
         });

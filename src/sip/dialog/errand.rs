@@ -35,12 +35,26 @@ impl Whose {
 impl Dialog {
     /// A request of the peer that somebody else answers.
     pub(super) fn inside(&mut self, layer: &mut Layer, request: &Message) {
+        self.questions
+            .retain(|asked| layer.request(*asked).is_some());
+        if self.questions.len() >= MAX_ERRANDS {
+            let later = [("Retry-After", "10".to_owned())];
+            return layer.reject(request, self.flow, 503, &later);
+        }
         let transaction = layer.open(request, self.flow, Owner::Dialog(self.id));
+        self.questions.push(transaction);
         layer.event(SipEvent::Inside {
             dialog: self.id,
             transaction,
             request: request.clone(),
         });
+    }
+
+    /// RFC 3261 §15.1.2: what was asked in a dialog that ends is answered all the same.
+    pub(super) fn leave_questions(&mut self, layer: &mut Layer) {
+        for asked in std::mem::take(&mut self.questions) {
+            self.respond(layer, asked, 487, &[]);
+        }
     }
 
     /// Answers what came [`Dialog::inside`].

@@ -116,6 +116,8 @@ pub(crate) struct Dialog {
     probe: Option<TransactionId>,
     /// Requests of ours that change nothing.
     errands: Vec<Errand>,
+    /// Theirs that somebody else answers; some are answered.
+    questions: Vec<TransactionId>,
     /// Where the table finds this dialog; the first `registered` are in it already.
     keys: Vec<Key>,
     registered: usize,
@@ -227,6 +229,7 @@ impl Dialog {
         self.forget_change(layer);
         self.forget_probe(layer);
         self.forget_errands(layer);
+        self.leave_questions(layer);
     }
 
     /// 200 through a transaction, so that a repeat is not told twice.

@@ -183,7 +183,8 @@ impl Dialog {
             ours => asked.seconds.min(ours.max(floor)),
         };
         Some(Agreed {
-            interval: lowered,
+            // What is said is what is kept.
+            interval: lowered.clamp(BRISK, MOST),
             refresher,
         })
     }

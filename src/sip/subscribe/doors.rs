@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{KeptSubscription, News, Reason, Subscription, SubscriptionEvent, SubscriptionId};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, TransactionId};
 use crate::flow::Flow;
 use crate::message::Message;
 use crate::screen::Rejection;
@@ -93,7 +93,7 @@ impl Endpoint {
         &mut self,
         request: &Message,
         flow: Flow,
-    ) -> Result<(), Rejection> {
+    ) -> Result<TransactionId, Rejection> {
         let source = flow.remote.ip().to_canonical();
         self.subscriptions.has_room(&self.layer, source)?;
         let subscription = Subscription::new(&mut self.layer, request, flow)?;
@@ -106,7 +106,7 @@ impl Endpoint {
             flow,
         };
         self.layer.event(id.event(asked));
-        Ok(())
+        Ok(subscribe)
     }
 
     /// A request in the dialog of a subscription.

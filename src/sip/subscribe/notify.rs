@@ -12,7 +12,9 @@ use crate::transaction::{self, Draft, Layer, Notice, Owner, contact};
 const MAX_MISSED: u8 = 3;
 /// How long a subscriber that was not reached is left alone, unless it is heard of or something changes.
 const PAUSE: Duration = Duration::from_secs(60);
-/// The longest Retry-After that is obeyed.
+/// The shortest Retry-After that is obeyed: `0` would have each NOTIFY follow the refusal of the one before.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+/// The longest.
 const MAX_PAUSE: Duration = Duration::from_secs(600);
 /// How many numbers are reserved at once, and how few are left when the next are.
 const RESERVE: u32 = 128;
@@ -163,11 +165,12 @@ impl Subscription {
             .and_then(|value| seconds(&value));
         let goes_on = matches!(self.phase, Phase::Active | Phase::Ending(_));
         match (response.status(), after) {
-            (Some(status), Some(after)) if goes_on && status != 481 => {
-                self.pause(layer, after.min(MAX_PAUSE));
+            (Some(status), Some(after)) if goes_on && status != 481 && !self.misses_enough() => {
+                self.missed += 1;
+                self.pause(layer, after.clamp(MIN_PAUSE, MAX_PAUSE));
             }
             // RFC 3261 §12.2.2: it knows a higher number. A program that died twice before it could store one used it.
-            (Some(500), None) if goes_on && self.missed + 1 < MAX_MISSED => {
+            (Some(500), None) if goes_on && !self.misses_enough() => {
                 self.missed += 1;
                 self.full = true;
                 self.local_seq += RESERVE;
@@ -176,6 +179,11 @@ impl Subscription {
             }
             _ => self.over(layer),
         }
+    }
+
+    /// One more NOTIFY in vain is too many.
+    fn misses_enough(&self) -> bool {
+        self.missed + 1 >= MAX_MISSED
     }
 
     /// Nobody answered (408), or the connection is gone (503). RFC 6665 §4.2.2 only advises to give up at once: a phone

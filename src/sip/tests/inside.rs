@@ -51,14 +51,35 @@ fn a_refer_is_told_once_and_answered_as_the_dialog() {
     assert_eq!(accepted[0].header(HeaderId::ReferSub).unwrap(), "false");
     w.hears(&refer, "");
     assert_eq!(w.lines(), ["202"], "a repeat gets the same answer");
-    // One whose dialog ends before somebody answers is answered all the same.
+    // RFC 3261 §15.1.2: one whose dialog ends before somebody answers is answered all the same.
     w.hears(&inside("MESSAGE", "z9hG4bKm", 3, &tag), "");
     let (_, transaction) = came_inside(&mut w);
     w.hears(&inside("BYE", "z9hG4bKb", 4, &tag), "");
-    assert_eq!(w.lines(), ["200"]);
+    let mut answers = w.lines();
+    answers.sort();
+    assert_eq!(answers, ["200", "487"]);
     w.endpoint.respond(w.now, transaction, 200, &[]);
     w.drain();
-    assert_eq!(w.lines(), ["200"]);
+    assert!(w.lines().is_empty());
+    w.is_empty_at_last();
+}
+
+#[test]
+fn who_hangs_up_leaves_no_question_open_and_asks_only_so_much() {
+    let mut w = Wire::new();
+    let (dialog, tag) = w.answered();
+    w.hears(&inside("ACK", "z9hG4bKk", 1, &tag), "");
+    for n in 0..17 {
+        let branch = format!("z9hG4bKm{n}");
+        w.hears(&inside("MESSAGE", &branch, 2 + n, &tag), "");
+    }
+    assert_eq!(w.lines(), ["503"]);
+    w.endpoint.bye(w.now, dialog, None);
+    w.drain();
+    let mut sent = w.lines();
+    assert_eq!(sent.pop().as_deref(), Some("BYE"));
+    assert_eq!(sent, vec!["487"; 16]);
+    w.told();
     w.is_empty_at_last();
 }
 

@@ -409,6 +409,7 @@ fn of(event: &SipEvent) -> DialogId {
         | SipEvent::Refused { dialog, .. }
         | SipEvent::Reoffered { dialog, .. }
         | SipEvent::Reanswered { dialog, .. }
+        | SipEvent::Refreshed { dialog, .. }
         | SipEvent::Inside { dialog, .. }
         | SipEvent::Expired { dialog }
         | SipEvent::Pracked { dialog, .. }

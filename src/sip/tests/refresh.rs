@@ -114,6 +114,17 @@ fn who_is_to_refresh_and_does_not_is_hung_up_slightly_before_the_end() {
 }
 
 #[test]
+fn what_is_said_of_the_interval_is_what_is_kept() {
+    let mut w = Wire::new();
+    let (ok, _) = answered(&mut w, "Session-Expires: 1");
+    assert_eq!(expires(&ok), "20;refresher=uas");
+    w.passes(s(10) - ms(100));
+    assert!(w.lines().is_empty());
+    w.passes(ms(200));
+    assert_eq!(w.lines().len(), 1, "a refresh");
+}
+
+#[test]
 fn a_peer_without_timers_is_left_in_peace() {
     let mut w = Wire::new();
     let (dialog, _) = up(&mut w, "");
@@ -340,7 +351,7 @@ fn a_refresh_that_meets_glare_comes_again_and_silence_ends_the_call() {
     w.passes(s(33));
     assert_eq!(w.lines().pop().as_deref(), Some("BYE"), "RFC 4028 §10: 408");
     w.passes(s(40));
-    assert_eq!(w.told(), ["Ended"]);
+    assert_eq!(w.told(), ["Refreshed", "Ended"]);
     w.is_empty_at_last();
 }
 

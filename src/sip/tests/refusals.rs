@@ -171,7 +171,8 @@ fn a_stranger_begins_only_so_much() {
     let mut w = Wire::with(Transport::Udp, config);
     w.is_stranger = true;
     let ask = |w: &mut Wire, n: usize| {
-        let text = request("OPTIONS", &format!("z9hG4bK{n}"), 1, US);
+        let method = if n == 1 { "SUBSCRIBE" } else { "OPTIONS" };
+        let text = request(method, &format!("z9hG4bK{n}"), 1, US) + "\nEvent: dialog";
         w.hears(&text.replace("call-1", &format!("call-{n}")), "");
         w.take_sent().pop().and_then(|answer| answer.status())
     };
@@ -185,6 +186,7 @@ fn a_stranger_begins_only_so_much() {
     assert_eq!(ask(&mut w, 4), None);
     w.told();
     w.is_empty_at_last();
+    w.take_sent();
     w.is_stranger = true;
     assert_eq!(ask(&mut w, 5), None, "what is over no longer counts");
 }

@@ -362,6 +362,21 @@ fn who_wants_to_be_asked_later_is_told_later_what_is_then() {
 }
 
 #[test]
+fn who_is_always_busy_is_not_asked_at_once_and_not_for_ever() {
+    let mut lamp = Lamp::new(3_600);
+    for _ in 0..2 {
+        let notify = lamp.notify();
+        lamp.answers(&notify, 503, "Retry-After: 0");
+        assert!(lamp.w.lines().is_empty());
+        lamp.passes(ms(1_100));
+    }
+    let notify = lamp.notify();
+    lamp.answers(&notify, 503, "Retry-After: 0");
+    assert!(lamp.is_over());
+    lamp.w.is_empty_at_last();
+}
+
+#[test]
 fn a_number_that_was_used_before_is_skipped() {
     let mut lamp = Lamp::new(600);
     let first = lamp.notify();

@@ -2,7 +2,7 @@
 
 mod wire;
 
-use sip::{DialogId, HeaderId, Message, Transport};
+use sip::{DialogId, HeaderId, Message, SipEvent, Transport};
 use wire::{SDP, Wire, call, inside, ms, s};
 
 const UPDATES: &str = "Allow: INVITE, ACK, CANCEL, BYE, UPDATE";
@@ -62,7 +62,10 @@ fn an_identity_goes_by_reinvite_with_the_same_session_where_not() {
     assert_eq!(invite.body(), SDP.as_bytes());
     w.answers(&invite, 200, "");
     assert_eq!(w.lines(), ["ACK"]);
-    assert!(w.told().is_empty(), "the switch asked for no offer");
+    let Some(SipEvent::Refreshed { result, .. }) = w.events.pop() else {
+        panic!("RFC 3264 §8: the answer may be another one this time");
+    };
+    assert_eq!(result.as_deref(), Ok(SDP.as_bytes()));
     // Who refuses UPDATE after all is asked the other way.
     let mut w = Wire::new();
     let dialog = up(&mut w, UPDATES);
@@ -74,6 +77,24 @@ fn an_identity_goes_by_reinvite_with_the_same_session_where_not() {
     w.answers(&invite, 488, "");
     assert_eq!(w.lines(), ["ACK"]);
     assert!(w.told().is_empty(), "the call goes on");
+}
+
+#[test]
+fn a_peer_that_knows_the_dialog_no_more_is_told_as_gone() {
+    for (allow, status) in [(UPDATES, 481), (UPDATES, 408), ("", 481), ("", 408)] {
+        let mut w = Wire::new();
+        let dialog = up(&mut w, allow);
+        let change = identify(&mut w, dialog, "300").remove(0);
+        w.answers(&change, status, "");
+        assert_eq!(w.lines().pop().as_deref(), Some("BYE"));
+        let Some(SipEvent::Refreshed { result, .. }) = w.events.pop() else {
+            panic!("nobody is told that the leg is over");
+        };
+        assert_eq!(result, Err(status));
+        w.passes(s(33));
+        assert_eq!(w.told(), ["Ended"]);
+        w.is_empty_at_last();
+    }
 }
 
 #[test]
@@ -134,7 +155,7 @@ fn an_identity_before_the_answer_goes_with_the_next_response() {
         "RFC 3261 §12.2.1.2"
     );
     w.passes(s(33));
-    assert_eq!(w.told(), ["Confirmed", "Ended"]);
+    assert_eq!(w.told(), ["Confirmed", "Refreshed", "Ended"]);
     w.is_empty_at_last();
 }
 

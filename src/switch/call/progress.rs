@@ -90,6 +90,10 @@ impl Progress {
         if let Some(next) = self.next.take() {
             self.send(office, next);
         }
+        if self.is_over() {
+            // There was no way to tell it: nothing more will be heard.
+            return Heard::All;
+        }
         Heard::Nothing
     }
 

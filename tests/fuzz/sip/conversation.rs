@@ -203,6 +203,7 @@ impl Desk {
             | SipEvent::Refused { dialog, .. }
             | SipEvent::Reoffered { dialog, .. }
             | SipEvent::Reanswered { dialog, .. }
+            | SipEvent::Refreshed { dialog, .. }
             | SipEvent::Inside { dialog, .. }
             | SipEvent::Expired { dialog }
             | SipEvent::Pracked { dialog, .. }

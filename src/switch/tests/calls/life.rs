@@ -149,3 +149,27 @@ fn a_question_lost_in_an_earlier_silence_ends_no_call() {
     world.phone("101").hangs_up(now);
     assert_eq!(world.is_silent(), EMPTY);
 }
+
+#[test]
+fn a_phone_that_came_back_without_its_call_is_let_go_at_the_next_refresh() {
+    for allow in ["\r\nAllow: UPDATE", ""] {
+        let mut world = World::new(&["101", "102"], 47);
+        let timer = format!("Session-Expires: 90;refresher=uac{allow}");
+        world.phone("102").adds("200", &timer);
+        world.dials("101", "102");
+        world.passes(1_000);
+        assert_eq!(world.phone("101").state, State::Up);
+        // It lost power, and knows nothing of what was.
+        let phone = world.phone("102");
+        phone.forgets = true;
+        phone.media.refuses = Some(481);
+        world.passes(50_000);
+        assert_eq!(world.phone("101").state, State::Over(200), "{allow}");
+        let record = world.records.first().expect("a record");
+        assert_eq!(
+            record.reason,
+            "the called party answered 481 to a change of the session"
+        );
+        assert_eq!(world.is_silent(), EMPTY);
+    }
+}

@@ -56,6 +56,20 @@ fn a_phone_moves_its_media() {
 }
 
 #[test]
+fn a_phone_moves_its_media_with_the_answer_to_a_refresh() {
+    let mut world = World::new(&["101", "102"], 74);
+    let timer = "Session-Expires: 90;refresher=uac";
+    world.phone("102").adds("200", timer);
+    world.dials("101", "102");
+    world.passes(1_000);
+    world.phone("102").media.port = 5_000;
+    world.passes(50_000);
+    assert_eq!(agreed(&world, 1).remote.port(), 5_000);
+    assert_eq!(heard(&world), ["talk", "talk"]);
+    ends(world);
+}
+
+#[test]
 fn what_is_refused_leaves_the_call_as_it_was() {
     let mut world = talking(73);
     let before = agreed(&world, 0);
