@@ -231,6 +231,7 @@ impl Work {
         while let Some(command) = self.switch.poll() {
             match command {
                 Command::Send { flow, bytes } => self.turn.sends.push((flow, bytes)),
+                Command::Close { flow } => self.edges.transports.close(flow),
                 Command::Resolve {
                     query,
                     trunk,

@@ -18,7 +18,7 @@ pub struct Ban {
     pub reason: String,
     /// An administrator's: it grows by nothing, and holds for known phones too.
     pub by_hand: bool,
-    /// The how-manieth of this source, from 1; 0: nothing is proven yet, for somebody else may have written its address.
+    /// The how-manieth of this source, from 1; 0 for an administrator's.
     pub times: u32,
     /// Unix time, milliseconds.
     pub since_ms: i64,

@@ -200,6 +200,14 @@ impl Transports {
         }
     }
 
+    /// Ends the very connection of `flow`, once what waits there is written; for UDP, and one that is gone, nothing
+    /// happens. [`NetEvent::FlowClosed`] follows.
+    pub fn close(&self, flow: Flow) {
+        if flow.transport.reliable() && !flow.is_wish() {
+            self.shared.connector.streams.condemn(flow.id);
+        }
+    }
+
     /// Where Offhook listens, with the ports the system chose where 0 was asked.
     pub fn local_addresses(&self) -> Vec<Listen> {
         self.shared.listens.clone()

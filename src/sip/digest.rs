@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -92,8 +93,11 @@ struct Seen {
 }
 
 const MAX_SEEN: usize = 65_536;
-const MAC_BYTES: usize = 16;
-const NONCE_BYTES: usize = 16 + MAC_BYTES;
+const MAC_BYTES: usize = 8;
+/// Time and serial number.
+const BODY_BYTES: usize = 16;
+/// The body, a mark of whom it was sent to, and a MAC of both.
+const NONCE_BYTES: usize = BODY_BYTES + 2 * MAC_BYTES;
 
 impl Nonces {
     /// `key` must be secret and random, new at each start of the program.
@@ -109,15 +113,32 @@ impl Nonces {
         }
     }
 
-    /// A nonce that was never issued before.
-    pub fn issue(&mut self, now: Instant) -> String {
+    /// A nonce that was never issued before, for whoever is at `to`. From elsewhere it is as good, for phones move
+    /// between challenge and answer; it only proves nothing about the address then.
+    pub fn issue(&mut self, now: Instant, to: SocketAddr) -> String {
         self.issued += 1;
         let origin = *self.origin.get_or_insert(now);
         let ms = millis(now.saturating_duration_since(origin));
         let mut nonce = [ms.to_be_bytes(), self.issued.to_be_bytes()].concat();
-        let mac = self.mac(&nonce);
+        let mark = self.mac(&[&nonce, &octets(to)]);
+        nonce.extend_from_slice(&mark);
+        let mac = self.mac(&[&nonce]);
         nonce.extend_from_slice(&mac);
         hex(&nonce)
+    }
+
+    /// Whether whoever says `nonce` can read what is sent to `at`: it was sent there, and not too long ago.
+    pub fn was_sent_to(&self, now: Instant, nonce: &str, at: SocketAddr) -> bool {
+        let (Some(bytes), Some(origin)) = (unhex(nonce), self.origin) else {
+            return false;
+        };
+        let Some((issued_ms, _)) = self.open(nonce) else {
+            return false;
+        };
+        let age = millis(now.saturating_duration_since(origin)).saturating_sub(issued_ms);
+        let (body, rest) = bytes.split_at(BODY_BYTES);
+        let (mark, _) = rest.split_at(MAC_BYTES);
+        age <= millis(self.lifetime) && bool::from(self.mac(&[body, &octets(at)]).ct_eq(mark))
     }
 
     /// Judges a nonce and its count. Ask only after [`verify`] said yes: then nobody without
@@ -180,18 +201,20 @@ impl Nonces {
     fn open(&self, nonce: &str) -> Option<(u64, u64)> {
         let bytes = unhex(nonce)?;
         let (body, mac) = bytes.split_at(NONCE_BYTES - MAC_BYTES);
-        if !bool::from(self.mac(body).ct_eq(mac)) {
+        if !bool::from(self.mac(&[body]).ct_eq(mac)) {
             return None;
         }
-        let (ms, serial) = body.split_at(8);
+        let (ms, serial) = body.split_at_checked(BODY_BYTES)?.0.split_at_checked(8)?;
         let number = |b: &[u8]| b.try_into().ok().map(u64::from_be_bytes);
         Some((number(ms)?, number(serial)?))
     }
 
-    fn mac(&self, body: &[u8]) -> [u8; MAC_BYTES] {
+    fn mac(&self, parts: &[&[u8]]) -> [u8; MAC_BYTES] {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
-        mac.update(body);
+        for part in parts {
+            mac.update(part);
+        }
         let full = mac.finalize().into_bytes();
         let mut short = [0; MAC_BYTES];
         for (to, from) in short.iter_mut().zip(full.iter()) {
@@ -479,6 +502,20 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The bytes of a nonce; lower case only, so that a nonce has one spelling.
+/// An address and its port.
+fn octets(at: SocketAddr) -> [u8; 18] {
+    let ip = match at.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    let mut octets = [0; 18];
+    let bytes = ip.octets().into_iter().chain(at.port().to_be_bytes());
+    for (to, from) in octets.iter_mut().zip(bytes) {
+        *to = from;
+    }
+    octets
+}
+
 fn unhex(text: &str) -> Option<[u8; NONCE_BYTES]> {
     let mut bytes = [0; NONCE_BYTES];
     if text.len() != NONCE_BYTES * 2 {
@@ -501,6 +538,26 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
+
+    fn at(port: u16) -> SocketAddr {
+        ([192, 0, 2, 1], port).into()
+    }
+
+    #[test]
+    fn a_nonce_tells_whether_it_was_sent_there() {
+        let now = Instant::now();
+        let mut nonces = Nonces::new([7; 32], HOUR);
+        let nonce = nonces.issue(now, at(5060));
+        assert!(nonces.was_sent_to(now, &nonce, at(5060)));
+        assert!(nonces.was_sent_to(now, &nonce, "[::ffff:192.0.2.1]:5060".parse().unwrap()));
+        for elsewhere in [at(5061), ([192, 0, 2, 2], 5060).into()] {
+            assert!(!nonces.was_sent_to(now, &nonce, elsewhere));
+        }
+        assert!(!nonces.was_sent_to(now + 2 * HOUR, &nonce, at(5060)));
+        assert!(!nonces.was_sent_to(now, &"0".repeat(64), at(5060)));
+        // Who has moved meanwhile is let in all the same.
+        assert_eq!(nonces.accept(now, &nonce, 1), NonceState::Fresh);
+    }
 
     #[test]
     fn a_quote_within_a_value_is_no_value() {
@@ -687,7 +744,7 @@ mod tests {
     fn a_nonce_lives_its_time_and_each_count_once() {
         let start = Instant::now();
         let mut nonces = Nonces::new([7; 32], HOUR);
-        let (a, b) = (nonces.issue(start), nonces.issue(start));
+        let (a, b) = (nonces.issue(start, at(1)), nonces.issue(start, at(1)));
         assert_ne!(a, b);
         for (nc, state) in [
             (1, NonceState::Fresh),
@@ -715,8 +772,8 @@ mod tests {
         let now = Instant::now();
         let mut nonces = Nonces::new([7; 32], HOUR);
         assert_eq!(nonces.accept(now, "00", 1), NonceState::Unknown);
-        let real = nonces.issue(now);
-        let theirs = Nonces::new([8; 32], HOUR).issue(now);
+        let real = nonces.issue(now, at(1));
+        let theirs = Nonces::new([8; 32], HOUR).issue(now, at(1));
         let mut moved = real.clone().into_bytes();
         moved[0] ^= 1;
         let moved = String::from_utf8(moved).unwrap();
@@ -744,7 +801,7 @@ mod tests {
         let now = Instant::now();
         let mut nonces = Nonces::new([7; 32], HOUR);
         nonces.capacity = 3;
-        let issued: Vec<String> = (0..10).map(|_| nonces.issue(now)).collect();
+        let issued: Vec<String> = (0..10).map(|_| nonces.issue(now, at(1))).collect();
         for nonce in &issued {
             assert_eq!(nonces.accept(now, nonce, 1), NonceState::Fresh);
             assert!(nonces.seen.len() <= 3);

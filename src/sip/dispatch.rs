@@ -203,9 +203,17 @@ impl Endpoint {
             return Err(Rejection::new(482));
         }
         let invite = matches!(request.method(), Method::Invite);
-        let known = sender != Sender::Stranger;
+        let most = match sender {
+            Sender::Trusted | Sender::Phone => None,
+            Sender::Neighbour => Some(self.layer.config.max_of_neighbours),
+            Sender::Stranger => Some(self.layer.config.max_of_stranger),
+        };
+        let known = most.is_none();
         let full = fills(self.layer.len(), self.layer.config.max_transactions, known);
-        if full || invite && self.is_full(known) || !known && !self.layer.has_room_for(flow) {
+        if full
+            || invite && self.is_full(known)
+            || most.is_some_and(|most| !self.layer.has_room_for(flow, most))
+        {
             return Err(Rejection::busy());
         }
         let transaction = if invite {

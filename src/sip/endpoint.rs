@@ -54,6 +54,8 @@ pub struct Config {
     pub reliable_provisionals: bool,
     /// A stranger's address may have begun this many transactions that are not over; a further one is answered 503.
     pub max_of_stranger: u32,
+    /// The same for all unknown flows together of an address where phones are.
+    pub max_of_neighbours: u32,
     /// RFC 4028: how long a session stands without a refresh, where the peer knows timers. Zero: only as others ask.
     pub session_expires: Duration,
     /// No session is refreshed more often, whoever asks; 90 s at least.
@@ -74,6 +76,7 @@ impl Default for Config {
             max_subscriptions_per_source: 5_000,
             reliable_provisionals: true,
             max_of_stranger: 64,
+            max_of_neighbours: 2_000,
             session_expires: Duration::from_secs(1800),
             min_se: Duration::from_secs(90),
         }
@@ -97,6 +100,8 @@ pub enum Sender {
     Trusted,
     /// A phone was there of late. INVITE and REGISTER without credentials are told as [`SipEvent::Unproven`].
     Phone,
+    /// Nobody known, at an address where phones are: as a stranger, but more may be begun there.
+    Neighbour,
     /// Nobody expected. As a phone, but what it begins leaves a fifth of the tables to the others, and one address
     /// begins only so much.
     Stranger,

@@ -3,7 +3,7 @@
 
 use crate::call::{Call, Leg, LegState, Party, answer, emergency, end, script};
 use crate::cause::Verdict;
-use crate::defence;
+use crate::defence::{self, Look};
 use crate::office::Office;
 use crate::registrar::gruu::{self, Device};
 use crate::target;
@@ -36,7 +36,7 @@ pub(crate) fn authenticate(
     request: &Message,
     flow: &Flow,
 ) -> Result<String, Answer> {
-    let user = prove(office, request)?;
+    let user = prove(office, request, flow)?;
     let at = flow.remote.ip().to_canonical();
     let extension = office.directory.extensions.get(&user);
     if extension.is_some_and(|e| e.allows(at)) {
@@ -48,17 +48,19 @@ pub(crate) fn authenticate(
     Err(Answer::status(403))
 }
 
-fn prove(office: &mut Office, request: &Message) -> Result<String, Answer> {
+fn prove(office: &mut Office, request: &Message, flow: &Flow) -> Result<String, Answer> {
     let given = request
         .headers(HeaderId::Authorization)
         .chain(request.headers(HeaderId::ProxyAuthorization))
         .filter_map(|value| Credentials::parse(&value))
         .find(|c| c.realm == office.config.realm);
     let Some(given) = given else {
-        return Err(challenge(office, request, false));
+        return Err(challenge(office, request, flow, false));
     };
-    if defence::is_locked(office, &given.username) {
-        return Err(Answer::status(403));
+    match defence::look(office, &given.username, &given.nonce) {
+        Look::Well => {}
+        Look::AskAgain => return Err(challenge(office, request, flow, true)),
+        Look::Refuse => return Err(Answer::status(403)),
     }
     let extension = office.directory.extensions.get(&given.username);
     let ha1 = extension.map(|e| match given.algorithm {
@@ -87,8 +89,8 @@ fn prove(office: &mut Office, request: &Message) -> Result<String, Answer> {
             defence::proved(office, &given.username);
             Ok(given.username)
         }
-        NonceState::Stale => Err(challenge(office, request, true)),
-        NonceState::Unknown | NonceState::Replayed => Err(challenge(office, request, false)),
+        NonceState::Stale => Err(challenge(office, request, flow, true)),
+        NonceState::Unknown | NonceState::Replayed => Err(challenge(office, request, flow, false)),
     }
 }
 
@@ -114,9 +116,9 @@ fn is_about(proven: &str, asked: &str) -> bool {
 
 /// MD5 first: phones that know only one algorithm often look at the first challenge alone, and those that know
 /// SHA-256 find theirs. RFC 7616 §3.7 lets the server order them.
-fn challenge(office: &mut Office, request: &Message, stale: bool) -> Answer {
-    let nonce = office.nonces.issue(office.now);
-    defence::challenged(office, &nonce);
+fn challenge(office: &mut Office, request: &Message, flow: &Flow, stale: bool) -> Answer {
+    let nonce = office.nonces.issue(office.now, flow.remote);
+    defence::challenged(office);
     let [sha256, md5] = digest::challenges(&office.config.realm, &nonce, stale);
     let mut headers = vec![("WWW-Authenticate", md5)];
     if !only_md5(request) {
@@ -129,7 +131,12 @@ fn challenge(office: &mut Office, request: &Message, stale: bool) -> Answer {
 }
 
 /// What an INVITE or REGISTER without credentials hears; nothing is kept of it.
-pub(crate) fn challenge_stranger(office: &mut Office, calls: usize, request: &Message) -> Answer {
+pub(crate) fn challenge_stranger(
+    office: &mut Office,
+    calls: usize,
+    request: &Message,
+    flow: &Flow,
+) -> Answer {
     let invite = matches!(request.method(), Method::Invite);
     let full =
         calls >= office.config.max_calls && emergency::number(office, &dialled(request)).is_none();
@@ -143,7 +150,7 @@ pub(crate) fn challenge_stranger(office: &mut Office, calls: usize, request: &Me
     if !invite && request.to().is_none_or(|to| to.uri.user.is_none()) {
         return Answer::status(400);
     }
-    challenge(office, request, false)
+    challenge(office, request, flow, false)
 }
 
 /// User agents that give up when any of several challenges has an algorithm they do not know: libre up to 2, and JsSIP,

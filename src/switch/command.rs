@@ -13,6 +13,8 @@ use sip::{Flow, Transport};
 pub enum Command {
     /// Send a SIP message.
     Send { flow: Flow, bytes: Bytes },
+    /// Close a connection: its peer is banned.
+    Close { flow: Flow },
     /// Find the flows to a trunk's `host` (RFC 3263); [`Event::Resolved`](crate::Event::Resolved) answers.
     Resolve {
         query: QueryId,

@@ -316,7 +316,7 @@ impl Switch {
     fn unproven(&mut self, request: &Message, flow: Flow) {
         let calls = self.calls.len();
         let office = &mut self.office;
-        let answer = admission::challenge_stranger(office, calls, request);
+        let answer = admission::challenge_stranger(office, calls, request, &flow);
         let told = (answer.status, answer.headers.as_slice());
         office.sip.turn_away(office.now, request, flow, told);
     }

@@ -198,6 +198,13 @@ impl Streams {
         Pushed::Queued
     }
 
+    /// Takes the queue of a connection away, which ends it.
+    pub(crate) fn condemn(&self, id: u64) {
+        if let Some(entry) = self.table().entries.get_mut(&id) {
+            entry.outbox = None;
+        }
+    }
+
     /// Whether a message to `remote` would find a connection.
     pub(crate) fn is_connected(&self, transport: Transport, remote: SocketAddr) -> bool {
         let table = self.table();

@@ -105,9 +105,9 @@ impl Layer {
         id
     }
 
-    /// Whether the stranger on `flow` may begin one more transaction.
-    pub(crate) fn has_room_for(&self, flow: Flow) -> bool {
-        self.strangers.begun_by(flow.remote.ip()) < self.config.max_of_stranger
+    /// Whether the stranger on `flow` may begin one more transaction, where `most` are begun at once.
+    pub(crate) fn has_room_for(&self, flow: Flow, most: u32) -> bool {
+        self.strangers.begun_by(flow.remote.ip()) < most
     }
 
     /// A stranger began it.

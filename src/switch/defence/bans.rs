@@ -15,8 +15,15 @@ pub(crate) struct Bans {
     sources: HashMap<(Source, Option<String>), String>,
     /// Those of larger networks, which an administrator wrote: few.
     networks: Vec<(Network, String)>,
-    /// Those that hold, as far as was told.
-    active: BTreeSet<String>,
+    /// Those that hold, as far as was told, by their end.
+    active: BTreeSet<(i64, String)>,
+    /// Those that nobody wrote, by their end.
+    automatic: BTreeSet<(i64, String)>,
+}
+
+/// Where a ban stands among others by its end.
+fn end_of(ban: &Ban) -> (i64, String) {
+    (ban.until_ms.unwrap_or(i64::MAX), ban.id.clone())
 }
 
 impl Bans {
@@ -73,7 +80,10 @@ impl Bans {
             None => self.networks.push((network, ban.id.clone())),
         }
         if ban.holds(now_ms) {
-            self.active.insert(ban.id.clone());
+            self.active.insert(end_of(&ban));
+        }
+        if !ban.by_hand {
+            self.automatic.insert(end_of(&ban));
         }
         self.by_id.insert(ban.id.clone(), ban);
         gone
@@ -81,55 +91,58 @@ impl Bans {
 
     pub(crate) fn remove(&mut self, id: &str) -> Option<Ban> {
         let ban = self.by_id.remove(id)?;
-        self.active.remove(id);
-        self.networks.retain(|(_, other)| other != id);
+        let end = end_of(&ban);
+        self.active.remove(&end);
+        self.automatic.remove(&end);
         let source = Network::parse(&ban.network)
             .and_then(|n| n.customer())
             .map(Source::of);
-        if let Some(source) = source {
-            self.sources.remove(&(source, ban.extension.clone()));
+        match source {
+            Some(source) => {
+                self.sources.remove(&(source, ban.extension.clone()));
+            }
+            None => self.networks.retain(|(_, other)| other != id),
         }
         Some(ban)
     }
 
     /// The ids of those that are over since the last time.
     pub(crate) fn over(&mut self, now_ms: i64) -> Vec<String> {
-        let holds = |id: &String| self.by_id.get(id).is_some_and(|ban| ban.holds(now_ms));
-        let over: Vec<String> = self
-            .active
-            .iter()
-            .filter(|id| !holds(id))
-            .cloned()
-            .collect();
-        for id in &over {
-            self.active.remove(id);
+        let mut over = Vec::new();
+        while self.next_ms().is_some_and(|until| until <= now_ms) {
+            over.extend(self.active.pop_first().map(|(_, id)| id));
         }
         over
     }
 
-    /// Takes out those not worth remembering.
-    pub(crate) fn forgotten(&mut self, now_ms: i64) -> Vec<Ban> {
-        let old = self.by_id.values().filter(|ban| !ban.is_remembered(now_ms));
-        let old: Vec<String> = old.map(|ban| ban.id.clone()).collect();
-        old.iter().filter_map(|id| self.remove(id)).collect()
+    /// Takes out those not worth remembering: of `over`, and the older ones.
+    pub(crate) fn forgotten(&mut self, over: &[String], now_ms: i64) -> Vec<Ban> {
+        let worthless = |ban: &Ban| !ban.is_remembered(now_ms);
+        let (mut old, is_old) = (Vec::new(), |bans: &Bans, id: &String| {
+            bans.by_id.get(id).is_some_and(worthless)
+        });
+        for id in over {
+            if is_old(self, id) {
+                old.extend(self.remove(id));
+            }
+        }
+        while let Some((_, id)) = self.automatic.first().filter(|(_, id)| is_old(self, id)) {
+            let id = id.clone();
+            old.extend(self.remove(&id));
+        }
+        old
     }
 
     /// When the next one is over, Unix milliseconds.
     pub(crate) fn next_ms(&self) -> Option<i64> {
-        let ends = self
-            .active
-            .iter()
-            .filter_map(|id| self.by_id.get(id)?.until_ms);
-        ends.min()
+        let (until, _) = self.active.first()?;
+        (*until < i64::MAX).then_some(*until)
     }
 
     /// The automatic one that ends first.
     fn weakest(&self) -> Option<String> {
-        let automatic = self.by_id.values().filter(|ban| !ban.by_hand);
-        let first = automatic.min_by_key(|ban| ban.until_ms.unwrap_or(i64::MAX));
-        first
-            .or_else(|| self.by_id.values().next())
-            .map(|ban| ban.id.clone())
+        let automatic = self.automatic.first().map(|(_, id)| id);
+        automatic.or_else(|| self.by_id.keys().next()).cloned()
     }
 }
 
@@ -174,8 +187,9 @@ mod tests {
         assert_eq!(again[0].id, ban(1, "", 0).id, "the last one is replaced");
         assert!(bans.remove(&ban(4, "", 0).id).is_some());
         assert!(!is_banned(&bans, "192.0.2.1", 50));
-        assert_eq!(bans.forgotten(i64::MAX / 2).len(), 2);
+        assert_eq!(bans.forgotten(&[], i64::MAX / 2).len(), 2);
         assert!(bans.sources.is_empty() && bans.networks.is_empty() && bans.by_id.is_empty());
+        assert!(bans.active.is_empty() && bans.automatic.is_empty());
     }
 
     #[test]

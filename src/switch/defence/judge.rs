@@ -1,11 +1,13 @@
 //! Faults and what follows from them: each is remembered for a while, and who has too many at once is banned.
 //!
 //! A ban needs proof that somebody is at that address: a connection, or an answer to a challenge that was sent there.
-//! Without it, a source is silenced for a minute and nothing is kept. Where phones have logged in nobody is banned by
-//! address: faults then count for the extension they are done in the name of.
+//! Without it, a source is silenced for a minute, `mod.rs` says for whom, and nothing is kept or told. Where phones have
+//! logged in nobody is banned by address: proven faults then count for the extension they are done in the name of, and
+//! who has too many is looked at seldom, but looked at: the right password wins.
 
-use super::Defence;
 use super::source::Source;
+use super::table::{Rate, micros};
+use super::{Defence, of_flow};
 use crate::command::Command;
 use crate::notice::Notice;
 use crate::office::Office;
@@ -18,10 +20,14 @@ use std::time::Duration;
 
 /// So long the faults that are too many would be remembered, made all at once.
 const WINDOW: Duration = Duration::from_secs(600);
-/// With them remembered this long they are: the first are forgotten a little while the last are made.
-const TOO_MANY: Duration = Duration::from_secs(570);
 /// What cannot be proven silences for so long at most.
 const UNPROVEN: Duration = Duration::from_secs(60);
+/// Of what is said in a locked extension's name each flow is looked at once in so long,
+const TRIES_OF_FLOW: Rate = Rate::one_in(Duration::from_secs(5), Duration::ZERO);
+/// and all flows of a source together no more often than this.
+const TRIES_OF_PAIR: Rate = Rate::one_in(Duration::from_millis(100), Duration::from_secs(1));
+/// Bans that are over are looked for no more often.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// What a source may do wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +52,17 @@ impl Fault {
         }
     }
 
+    /// How long one of them is remembered. Who gives a wrong password was challenged before: that counts already.
+    fn weight(self, wrong_tries: u32) -> Duration {
+        let alone = WINDOW / self.most(wrong_tries).max(1);
+        match self {
+            Fault::Scanner | Fault::Challenged | Fault::Malformed => alone,
+            Fault::WrongPassword | Fault::UnknownUser => {
+                alone.saturating_sub(Fault::Challenged.weight(wrong_tries))
+            }
+        }
+    }
+
     fn words(self) -> &'static str {
         match self {
             Fault::Scanner => "it bears the name of a scanner",
@@ -57,11 +74,15 @@ impl Fault {
     }
 }
 
-/// A short mark of a challenge: whoever cannot read it where it was sent would have to guess it.
-fn mark(nonce: &str) -> u32 {
-    let mut hasher = DefaultHasher::new();
-    nonce.hash(&mut hasher);
-    (hasher.finish() as u32) | 1
+/// What may be done in a name that was guessed at too often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Look at the credentials.
+    Well,
+    /// They are over a nonce that was not sent there: first a new one.
+    AskAgain,
+    /// Not now.
+    Refuse,
 }
 
 /// What is done in the name of `extension` from `source`, as a table's key.
@@ -80,16 +101,16 @@ pub(super) fn scanned(office: &mut Office, flow: &Flow) {
     fault(office, flow, Fault::Scanner, flow.transport.reliable());
 }
 
-/// The sender of the message in hand is asked for a password with `nonce`.
-pub(crate) fn challenged(office: &mut Office, nonce: &str) {
-    let Some(flow) = office.hearing else {
-        return;
-    };
-    let clock = office.defence.clock(office.now);
-    let source = Source::of(flow.remote.ip());
-    let entry = office.defence.sources.entry(source.key(), clock);
-    entry.was_sent(mark(nonce));
-    fault(office, &flow, Fault::Challenged, flow.transport.reliable());
+/// The sender of the message in hand is asked for a password.
+pub(crate) fn challenged(office: &mut Office) {
+    if let Some(flow) = office.hearing {
+        fault(office, &flow, Fault::Challenged, flow.transport.reliable());
+    }
+}
+
+/// Whether whoever answers `nonce` is where the flow says.
+fn is_there(office: &Office, flow: &Flow, nonce: &str) -> bool {
+    flow.transport.reliable() || office.nonces.was_sent_to(office.now, nonce, flow.remote)
 }
 
 /// The sender of the message in hand has the password of `extension`.
@@ -118,30 +139,52 @@ pub(crate) fn disproved(office: &mut Office, user: &str, nonce: &str, exists: bo
     } else {
         Fault::UnknownUser
     };
+    let proven = is_there(office, &flow, nonce);
     let source = Source::of(flow.remote.ip());
-    let clock = office.defence.clock(office.now);
     if !office.defence.known.has_source(office.now, source) {
-        let entry = office.defence.sources.entry(source.key(), clock);
-        let proven = flow.transport.reliable() || entry.has_heard(mark(nonce));
         return fault(office, &flow, what, proven);
     }
-    let weight = WINDOW / what.most(office.defence.settings.wrong_tries).max(1);
+    // Anybody can write the address of phones; and a name that nobody has needs no protection.
+    if !proven || !exists {
+        return;
+    }
+    let clock = office.defence.clock(office.now);
+    let weight = what.weight(office.defence.settings.wrong_tries);
     let entry = office.defence.pairs.entry(pair(source, user), clock);
-    if entry.fault(clock, weight, true).0 >= TOO_MANY {
+    if entry.fault(clock, weight, true).0 > WINDOW.saturating_sub(weight) {
         entry.forgive();
-        ban(office, flow.remote.ip(), Some(user), (what, true));
+        ban(office, flow.remote.ip(), Some(user), what);
     }
 }
 
-/// Whether what the message in hand says in the name of `user` is not even looked at. A phone of that very user is.
-pub(crate) fn is_locked(office: &Office, user: &str) -> bool {
-    let defence = &office.defence;
-    let Some(flow) = office.hearing.filter(|_| !defence.bans.is_empty()) else {
-        return false;
+/// Whether the credentials of the message in hand are looked at, which are `user`'s and answer `nonce`. Those of a phone
+/// of that very user always are.
+pub(crate) fn look(office: &mut Office, user: &str, nonce: &str) -> Look {
+    let locking = !office.defence.bans.is_empty();
+    let Some(flow) = office.hearing.filter(|_| locking) else {
+        return Look::Well;
     };
-    let last = defence.bans.last(Source::of(flow.remote.ip()), Some(user));
-    last.is_some_and(|ban| ban.holds(office.wall(office.now)))
-        && !defence.known.is_of(office.now, flow.remote, user)
+    let source = Source::of(flow.remote.ip());
+    let last = office.defence.bans.last(source, Some(user));
+    let locked = last.is_some_and(|ban| ban.holds(office.wall(office.now)));
+    if !locked || office.defence.known.is_of(office.now, flow.remote, user) {
+        return Look::Well;
+    }
+    if !is_there(office, &flow, nonce) {
+        return Look::AskAgain;
+    }
+    let defence = &mut office.defence;
+    let (clock, pair) = (defence.clock(office.now), pair(source, user));
+    let of_flow = of_flow(pair, flow.remote.port());
+    let mine = defence
+        .pairs
+        .entry(of_flow, clock)
+        .take(TRIES_OF_FLOW, clock);
+    if mine && defence.pairs.entry(pair, clock).take(TRIES_OF_PAIR, clock) {
+        Look::Well
+    } else {
+        Look::Refuse
+    }
 }
 
 fn fault(office: &mut Office, flow: &Flow, what: Fault, proven: bool) {
@@ -150,22 +193,23 @@ fn fault(office: &mut Office, flow: &Flow, what: Fault, proven: bool) {
     if office.defence.known.has_source(office.now, source) {
         return;
     }
-    let weight = WINDOW / what.most(office.defence.settings.wrong_tries).max(1);
     let clock = office.defence.clock(office.now);
+    let settings = &office.defence.settings;
+    let weight = what.weight(settings.wrong_tries);
+    let silence = Duration::from_secs(settings.ban_s).min(UNPROVEN);
     let entry = office.defence.sources.entry(source.key(), clock);
     let (all, of_proven) = entry.fault(clock, weight, proven);
-    if of_proven >= TOO_MANY {
+    let too_many = WINDOW.saturating_sub(weight);
+    if of_proven > too_many {
         entry.forgive();
-        ban(office, address, None, (what, true));
-    } else if all >= TOO_MANY {
-        entry.start_over();
-        ban(office, address, None, (what, false));
+        ban(office, address, None, what);
+    } else if all > too_many {
+        entry.silence(clock + micros(silence));
     }
 }
 
 /// Bans a source, or what it says in an extension's name.
-fn ban(office: &mut Office, address: IpAddr, extension: Option<&str>, why: (Fault, bool)) {
-    let (what, proven) = why;
+fn ban(office: &mut Office, address: IpAddr, extension: Option<&str>, what: Fault) {
     let first = Duration::from_secs(office.defence.settings.ban_s);
     if first.is_zero() || office.defence.allows(address) || office.trunks.has_address(address) {
         return;
@@ -176,13 +220,9 @@ fn ban(office: &mut Office, address: IpAddr, extension: Option<&str>, why: (Faul
     let before = last.map_or(0, |ban| ban.times);
     let longest = Duration::from_secs(office.defence.settings.longest_ban_s).max(first);
     // Who mends the password of a phone is not to wait for days: guessing is slow enough by then.
-    let (times, length) = match (proven, extension) {
-        (false, _) => (before, first.min(UNPROVEN)),
-        (true, Some(_)) => (before + 1, first),
-        (true, None) => {
-            let length = first.saturating_mul(1 << before.min(20));
-            (before + 1, length.min(longest))
-        }
+    let length = match extension {
+        Some(_) => first,
+        None => first.saturating_mul(1 << before.min(20)).min(longest),
     };
     let length_ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
     office.defence.bans_made = office.defence.bans_made.wrapping_add(1);
@@ -192,11 +232,21 @@ fn ban(office: &mut Office, address: IpAddr, extension: Option<&str>, why: (Faul
         extension: extension.map(str::to_owned),
         reason: what.words().to_owned(),
         by_hand: false,
-        times,
+        times: before + 1,
         since_ms: now_ms,
         until_ms: Some(now_ms.saturating_add(length_ms)),
     };
     add(office, ban);
+    if let Some(flow) = office.hearing.filter(|_| extension.is_none()) {
+        hang_up(office, &flow);
+    }
+}
+
+/// Whom nobody listens to needs no connection.
+pub(super) fn hang_up(office: &mut Office, flow: &Flow) {
+    if flow.transport.reliable() {
+        office.out.push_back(Command::Close { flow: *flow });
+    }
 }
 
 /// An administrator's ban.
@@ -210,19 +260,14 @@ fn add(office: &mut Office, ban: Ban) {
     for old in gone {
         drop_ban(office, old);
     }
-    // What was never proven is of the moment.
-    if ban.by_hand || ban.times > 0 {
-        office.out.push_back(Command::KeepBan(ban.clone()));
-    }
+    office.out.push_back(Command::KeepBan(ban.clone()));
     office.tell(Notice::Banned(ban));
     rearm(office);
 }
 
 fn drop_ban(office: &mut Office, ban: Ban) {
-    if ban.by_hand || ban.times > 0 {
-        let id = ban.id.clone();
-        office.out.push_back(Command::DropBan { id });
-    }
+    let id = ban.id.clone();
+    office.out.push_back(Command::DropBan { id });
     office.tell(Notice::BanLifted { id: ban.id });
 }
 
@@ -256,13 +301,13 @@ pub(crate) fn restore(office: &mut Office, bans: Vec<Ban>) {
 /// Some bans are over.
 pub(crate) fn sweep(office: &mut Office) {
     let now_ms = office.wall(office.now);
-    for id in office.defence.bans.over(now_ms) {
+    let over = office.defence.bans.over(now_ms);
+    let forgotten = office.defence.bans.forgotten(&over, now_ms);
+    for id in over {
         office.tell(Notice::BanLifted { id });
     }
-    for ban in office.defence.bans.forgotten(now_ms) {
-        if ban.by_hand || ban.times > 0 {
-            office.out.push_back(Command::DropBan { id: ban.id });
-        }
+    for ban in forgotten {
+        office.out.push_back(Command::DropBan { id: ban.id });
     }
     rearm(office);
 }
@@ -271,7 +316,8 @@ fn rearm(office: &mut Office) {
     office.timers.cancel(office.defence.timer.take());
     let next_ms = office.defence.bans.next_ms();
     let left = next_ms.map(|next| next.saturating_sub(office.wall(office.now)).max(0));
-    let timer = left.map(|ms| office.arm(Duration::from_millis(ms.unsigned_abs()), Timer::Bans));
+    let left = left.map(|ms| Duration::from_millis(ms.unsigned_abs()).max(SWEEP));
+    let timer = left.map(|left| office.arm(left, Timer::Bans));
     office.defence.timer = timer;
 }
 

@@ -16,7 +16,7 @@ use crate::timers::TimerKey;
 use bans::Bans;
 use directory::number::Network;
 pub(crate) use judge::{
-    add_by_hand, challenged, disproved, is_locked, lift, malformed, proved, restore, sweep,
+    Look, add_by_hand, challenged, disproved, lift, look, malformed, proved, restore, sweep,
 };
 use known::Known;
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,8 @@ pub struct DefenceConfig {
     pub strangers_per_s: u32,
     /// The same from a phone that is known, a trunk, or an allowed network.
     pub known_per_s: u32,
-    /// So many wrong passwords or unknown names within ten minutes, and a source is banned.
+    /// So many wrong passwords or unknown names at once, and a source is banned; one is forgotten in each such part of
+    /// ten minutes.
     pub wrong_tries: u32,
     /// Seconds; each further ban is twice as long. 0: nobody is banned.
     pub ban_s: u64,
@@ -76,6 +77,8 @@ impl Default for DefenceConfig {
 /// How long at its measure a source may have saved up to send at once.
 const STRANGERS_BURST: Duration = Duration::from_secs(5);
 const KNOWN_BURST: Duration = Duration::from_secs(2);
+/// A flow whose address was silenced may still ask to be challenged, once in so long.
+const ASKING: Rate = Rate::one_in(Duration::from_secs(4), Duration::ZERO);
 /// All strangers together have this many times the measure of one: addresses can be invented.
 const ALL_STRANGERS: u32 = 50;
 
@@ -145,6 +148,7 @@ pub(crate) fn screen(office: &mut Office, flow: &Flow, bytes: &[u8]) -> Option<S
     let phone = office.defence.known.has_flow(now, flow.remote);
     let known = allowed || phone || office.defence.known.has_source(now, source);
     if !allowed && is_banned(office, source, address, known) {
+        judge::hang_up(office, flow);
         return None;
     }
     let trunk = office.trunks.is_at(flow);
@@ -152,7 +156,7 @@ pub(crate) fn screen(office: &mut Office, flow: &Flow, bytes: &[u8]) -> Option<S
     let clock = defence.clock(now);
     // Each phone has a measure of its own: who sends in the name of its address does not use it up.
     let key = if phone || trunk {
-        of_flow(source, flow.remote.port())
+        of_flow(source.key(), flow.remote.port())
     } else {
         source.key()
     };
@@ -161,15 +165,24 @@ pub(crate) fn screen(office: &mut Office, flow: &Flow, bytes: &[u8]) -> Option<S
     } else {
         defence.stranger
     };
-    if !defence.sources.entry(key, clock).take(rate, clock) {
+    let entry = defence.sources.entry(key, clock);
+    if !entry.take(rate, clock) {
         return None;
     }
     if trunk {
         return Some(Sender::Trusted);
     }
-    if known {
+    if allowed || phone {
         return Some(Sender::Phone);
     }
+    // Whoever writes the address of phones into datagrams is not to have their places.
+    if known {
+        return Some(Sender::Neighbour);
+    }
+    if entry.is_silenced(clock) && !is_sincere(office, flow, bytes) {
+        return None;
+    }
+    let defence = &mut office.defence;
     if !defence.strangers.take(&mut defence.strangers_due, clock) {
         return None;
     }
@@ -190,7 +203,22 @@ fn is_banned(office: &Office, source: Source, address: IpAddr, known: bool) -> b
     ban.is_some_and(|ban| ban.by_hand || !known && !office.trunks.has_address(address))
 }
 
-/// What the flow of one phone is counted under: no source's own key, but by a chance of one in 2⁶⁴.
-fn of_flow(source: Source, port: u16) -> u64 {
-    source.key().rotate_left(23) ^ (u64::from(port) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// Whether a message is looked at though others silenced its address, which may be a lie of theirs: who has a connection,
+/// or answers a challenge that was sent there, is no lie; who wants to log in is challenged now and then.
+fn is_sincere(office: &mut Office, flow: &Flow, bytes: &[u8]) -> bool {
+    let sent = |nonce| office.nonces.was_sent_to(office.now, nonce, flow.remote);
+    if flow.transport.reliable() || scanner::nonce(bytes).is_some_and(sent) {
+        return true;
+    }
+    let defence = &mut office.defence;
+    let clock = defence.clock(office.now);
+    let key = of_flow(Source::of(flow.remote.ip()).key(), flow.remote.port());
+    // Not what its messages are counted under once it is known.
+    bytes.starts_with(b"REGISTER ") && defence.sources.entry(!key, clock).take(ASKING, clock)
+}
+
+/// What one flow is counted under, of a source or of what it says in a name: no such thing's own key, but by a chance of
+/// one in 2⁶⁴.
+fn of_flow(whole: u64, port: u16) -> u64 {
+    whole.rotate_left(23) ^ (u64::from(port) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

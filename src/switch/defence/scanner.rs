@@ -30,6 +30,21 @@ pub(crate) fn is_named(message: &[u8], names: &[String]) -> bool {
     false
 }
 
+/// The nonce that a message says it answers, not yet believed.
+pub(crate) fn nonce(message: &[u8]) -> Option<&str> {
+    let name = b"nonce=\"";
+    let mut quotes = memchr::memchr_iter(b'"', message);
+    // Also behind `cnonce`, which is none of ours then.
+    let end = quotes.find_map(|at| {
+        let text = message.get(..=at)?;
+        let nonce = text.ends_with(name) && !text.ends_with(b"cnonce=\"");
+        nonce.then_some(at + 1)
+    })?;
+    let rest = message.get(end..)?;
+    let value = rest.get(..memchr(b'"', rest)?)?;
+    std::str::from_utf8(value).ok()
+}
+
 fn user_agent(line: &[u8]) -> Option<&[u8]> {
     let name = b"user-agent";
     let (start, value) = line.split_at_checked(name.len())?;
@@ -59,5 +74,23 @@ mod tests {
         assert!(!says("User-Agent"));
         assert!(!is_named(b"User-Agent: sipcli\r\n", &[]));
         assert!(!is_named(b"User-Agent: sipcli\r\n", &[String::new()]));
+    }
+
+    #[test]
+    fn a_nonce_is_found_and_no_other_value() {
+        assert_eq!(
+            nonce(b"Authorization: Digest cnonce=\"c\", nonce=\"ab\", x=\"\""),
+            Some("ab")
+        );
+        for text in [
+            "",
+            "nonce",
+            "nonce=\"",
+            "nonce=\"ab",
+            "cnonce=\"c\"",
+            "\"nonce=ab\"",
+        ] {
+            assert_eq!(nonce(text.as_bytes()), None, "{text}");
+        }
     }
 }

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 const SETS: usize = 4_096;
 const PLACES: usize = 4;
-/// Challenges remembered of one source.
-const CHALLENGES: usize = 4;
 
 /// What is remembered of a source. Times are microseconds since the origin, 0 for never.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,8 +18,8 @@ pub(crate) struct Entry {
     /// of somebody who is at that address for sure.
     faults: u64,
     proven: u64,
-    /// Of the challenges it was sent last.
-    challenges: [u32; CHALLENGES],
+    /// Until when what nothing proves is not looked at.
+    silent: u64,
 }
 
 /// One message in `every`, and as many at once as fit into `slack`.
@@ -37,6 +35,14 @@ impl Rate {
         Rate {
             every: 1_000_000 / u64::from(per_second.max(1)),
             slack: micros(burst),
+        }
+    }
+
+    /// One in each `period`; those of `burst` may come at once.
+    pub(crate) const fn one_in(period: Duration, burst: Duration) -> Rate {
+        Rate {
+            every: period.as_micros() as u64,
+            slack: burst.as_micros() as u64,
         }
     }
 
@@ -76,23 +82,18 @@ impl Entry {
         (left(self.faults), left(self.proven))
     }
 
-    /// It was silenced for what cannot be proven; what can be goes on to count.
-    pub(crate) fn start_over(&mut self) {
-        self.faults = 0;
+    /// It is silenced for what cannot be proven; what can be goes on to count.
+    pub(crate) fn silence(&mut self, until: u64) {
+        (self.faults, self.silent) = (0, until);
+    }
+
+    pub(crate) fn is_silenced(&self, now: u64) -> bool {
+        now < self.silent
     }
 
     /// Nothing that it did wrong counts any more.
     pub(crate) fn forgive(&mut self) {
-        (self.faults, self.proven) = (0, 0);
-    }
-
-    pub(crate) fn was_sent(&mut self, challenge: u32) {
-        self.challenges.rotate_right(1);
-        self.challenges[0] = challenge;
-    }
-
-    pub(crate) fn has_heard(&self, challenge: u32) -> bool {
-        self.challenges.contains(&challenge)
+        (self.faults, self.proven, self.silent) = (0, 0, 0);
     }
 }
 
@@ -162,6 +163,13 @@ mod tests {
     }
 
     #[test]
+    fn one_in_a_period_is_taken() {
+        let (rate, mut due) = (Rate::one_in(Duration::from_secs(5), Duration::ZERO), 0);
+        let taken = [1, 2, 5, 6, 7].map(|s| rate.take(&mut due, s * SECOND));
+        assert_eq!(taken, [true, false, false, true, false]);
+    }
+
+    #[test]
     fn faults_add_up_and_are_forgotten() {
         let mut entry = Entry::default();
         let second = Duration::from_secs(1);
@@ -182,16 +190,16 @@ mod tests {
         let room = table.entries.capacity();
         let steady = 0xabcd;
         for n in 0..1_000_000 {
-            table.entry(n << 20, 1 + n).was_sent(1);
+            table.entry(n << 20, 1 + n).silence(u64::MAX);
             if n % 1_000 == 0 {
-                table.entry(steady, 1 + n).was_sent(9);
+                table.entry(steady, 1 + n).silence(u64::MAX);
             }
         }
         assert_eq!(table.entries.capacity(), room);
         assert_eq!(table.entries.len(), SETS);
-        assert!(table.entry(steady, 1_000_001).has_heard(9));
+        assert!(table.entry(steady, 1_000_001).is_silenced(1_000_001));
         assert!(
-            !table.entry(1 << 20, 1_000_001).has_heard(1),
+            !table.entry(1 << 20, 1_000_001).is_silenced(1_000_001),
             "the first is forgotten"
         );
     }

@@ -37,6 +37,7 @@ fn hears(world: &mut World, flow: Flow, text: &str) -> Vec<String> {
             Command::DropBan { id } => {
                 world.bans.remove(&id);
             }
+            Command::Close { flow } => world.log.push(format!("Close {}", flow.remote)),
             Command::Notice(notice) => world.log.push(format!("{notice:?}")),
             _ => {}
         }
@@ -257,19 +258,14 @@ fn an_office_keeps_its_phones_when_one_has_a_wrong_password() {
         refused += usize::from(second == Some(403));
         world.passes(100);
     }
-    assert_eq!(refused, 60, "answered, but after the tenth without a look");
+    assert_eq!(
+        refused, 60,
+        "answered, but after the tenth seldom looked at"
+    );
     let ban = world.bans.values().next().expect("one ban").clone();
     assert_eq!(ban.extension.as_deref(), Some("103"));
     assert_eq!(world.bans.len(), 1);
-    // The right password is refused too, from there; the other phones there go on, and 103 elsewhere.
-    let asked = hears(&mut world, other, &request("REGISTER", 900, ""));
-    let nonce = asked[0]
-        .split("nonce=\"")
-        .nth(1)
-        .and_then(|rest| rest.split('"').next());
-    let nonce = nonce.expect("a nonce").to_owned();
-    let right = of_103(901, &nonce);
-    assert_eq!(status(&hears(&mut world, other, &right)), Some(403));
+    // The other phones there go on, and 103 elsewhere.
     calls(&mut world);
     let now = world.now;
     world.phone("103").registers(now);
@@ -278,14 +274,166 @@ fn an_office_keeps_its_phones_when_one_has_a_wrong_password() {
     assert!(answer.starts_with("SIP/2.0 200"), "{answer}");
     world.give(Event::LiftBan { id: ban.id });
     assert!(world.bans.is_empty());
-    let asked = hears(&mut world, other, &request("REGISTER", 902, ""));
-    let nonce = asked[0]
-        .split("nonce=\"")
-        .nth(1)
-        .and_then(|rest| rest.split('"').next());
-    let nonce = nonce.expect("a nonce").to_owned();
-    let right = of_103(903, &nonce);
-    assert_eq!(status(&hears(&mut world, other, &right)), Some(200));
+    assert_eq!(logs_in(&mut world, other, 900), Some(200));
+}
+
+/// 103 asks for a challenge and answers it with the right password.
+fn logs_in(world: &mut World, from: Flow, n: usize) -> Option<u16> {
+    let nonce = challenge(world, from, n);
+    let right = of_103(n + 1_000_000, &nonce);
+    status(&hears(world, from, &right))
+}
+
+fn challenge(world: &mut World, from: Flow, n: usize) -> String {
+    let asked = hears(world, from, &request("REGISTER", n, ""));
+    let nonce = asked.first().and_then(|text| text.split("nonce=\"").nth(1));
+    let nonce = nonce.and_then(|rest| rest.split('"').next());
+    nonce.unwrap_or_default().to_owned()
+}
+
+#[test]
+fn the_right_password_wins_where_others_guess() {
+    let mut world = World::new(&["101", "102", "103"], 73);
+    let address = world.phone("101").address.ip();
+    let at = |port: u16| flow(&format!("{address}:{port}"), Transport::Udp);
+    for n in 0..12 {
+        guesses(&mut world, at(40_000), n, "103");
+    }
+    assert_eq!(world.bans.len(), 1);
+    // Another flow of that very network, while guessing goes on.
+    assert_eq!(logs_in(&mut world, at(40_001), 100), Some(200));
+    // A guesser's flow is looked at now and then only.
+    let mut right = 0;
+    for n in 0..60 {
+        world.passes(500);
+        right += usize::from(logs_in(&mut world, at(40_002 + n as u16 % 2), 200 + n) == Some(200));
+    }
+    assert_eq!(right, 60, "who got in is known");
+    for n in 0..8 {
+        guesses(&mut world, at(50_000), 400 + n, "103");
+    }
+    assert_eq!(
+        logs_in(&mut world, at(50_000), 500),
+        Some(403),
+        "not at once"
+    );
+    world.passes(5_000);
+    // A challenge that was sent elsewhere is not answered with a look, but with another one.
+    let elsewhere = challenge(&mut world, at(50_001), 600);
+    let answer = hears(&mut world, at(50_000), &of_103(601, &elsewhere));
+    assert_eq!(status(&answer), Some(401));
+    assert!(answer[0].contains("stale=true"), "{}", answer[0]);
+    assert_eq!(logs_in(&mut world, at(50_000), 700), Some(200));
+}
+
+#[test]
+fn what_is_sent_in_an_offices_name_locks_nobody_out() {
+    let mut world = World::new(&["101", "102", "103"], 74);
+    let address = world.phone("101").address.ip();
+    let forged = flow(&format!("{address}:40000"), Transport::Udp);
+    // Read by the attacker at another port of that very address.
+    let nonce = challenge(
+        &mut world,
+        flow(&format!("{address}:40001"), Transport::Udp),
+        1,
+    );
+    for n in 0..100 {
+        let wrong = claims("103", &nonce, "wrong");
+        hears(&mut world, forged, &request("REGISTER", 100 + n, &wrong));
+        guesses(&mut world, forged, 10_000 + n, &format!("nobody-{n}"));
+    }
+    assert!(world.bans.is_empty(), "{:?}", world.bans);
+    assert_eq!(logs_in(&mut world, forged, 900), Some(200));
+    // Nobody who does not exist is locked, whoever asks.
+    let near = flow(&format!("{address}:40002"), Transport::Tcp);
+    for n in 0..100 {
+        guesses(&mut world, near, 20_000 + n, "nobody");
+    }
+    assert!(world.bans.is_empty());
+}
+
+#[test]
+fn who_writes_a_known_address_takes_no_places_of_phones() {
+    let mut world = World::new(&["101", "102"], 75);
+    let address = world.phone("101").address.ip();
+    let before = world.switch.sizes().transactions;
+    for second in 0..30 {
+        for n in 0..2_000u32 {
+            let port = 10_000 + (n % 50_000) as u16;
+            let from = flow(&format!("{address}:{port}"), Transport::Udp);
+            hears(
+                &mut world,
+                from,
+                &request("OPTIONS", (second * 2_000 + n) as usize, ""),
+            );
+        }
+        world.passes(1_000);
+    }
+    let taken = world.switch.sizes().transactions - before;
+    assert!(taken <= 2_000, "{taken}");
+    calls(&mut world);
+    assert_eq!(world.is_silent(), EMPTY);
+}
+
+#[test]
+fn a_home_worker_gets_in_though_others_write_that_address() {
+    let mut world = World::new(&["101", "103"], 76);
+    let home = flow(STRANGER, Transport::Udp);
+    for n in 0..20 {
+        let scan = request("OPTIONS", n, "User-Agent: friendly-scanner\r\n");
+        hears(&mut world, home, &scan);
+        let other = flow("198.51.100.7:6000", Transport::Udp);
+        hears(&mut world, other, &scan);
+    }
+    assert!(!is_heard(&mut world, home, 50), "it is silenced");
+    let connected = flow("198.51.100.7:7000", Transport::Tls);
+    assert!(is_heard(&mut world, connected, 51), "but no connection is");
+    assert_eq!(logs_in(&mut world, home, 60), Some(200));
+    assert!(is_heard(&mut world, home, 61));
+    assert!(world.bans.is_empty());
+    let told = |line: &String| line.contains("Banned");
+    assert!(
+        !world.log.iter().any(told),
+        "nobody is told of what is not proven"
+    );
+}
+
+#[test]
+fn connections_of_who_is_banned_are_closed() {
+    let mut world = World::new(&["101"], 77);
+    let from = flow(STRANGER, Transport::Tls);
+    for n in 0..10 {
+        guesses(&mut world, from, n, "101");
+    }
+    let closed = |world: &World, remote: &str| {
+        let line = format!("Close {remote}");
+        world.log.iter().filter(|l| **l == line).count()
+    };
+    assert_eq!(closed(&world, STRANGER), 1);
+    let other = flow("198.51.100.7:9999", Transport::Tcp);
+    assert!(!is_heard(&mut world, other, 50));
+    assert_eq!(closed(&world, "198.51.100.7:9999"), 1);
+}
+
+#[test]
+fn exactly_the_documented_number_of_guesses_is_too_many() {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let mut world = World::new(&["101"], 78);
+        let from = flow(STRANGER, transport);
+        for n in 0..10 {
+            assert!(world.bans.is_empty(), "{n}");
+            guesses(&mut world, from, n, "101");
+            world.passes(4_000);
+        }
+        assert_eq!(world.bans.len(), 1);
+        // One a minute and a little is forgotten as fast as it comes.
+        let mut world = World::new(&["101"], 79);
+        for n in 0..30 {
+            guesses(&mut world, from, n, "101");
+            world.passes(63_000);
+        }
+        assert!(world.bans.is_empty());
+    }
 }
 
 #[test]
