@@ -96,20 +96,28 @@ pub(crate) fn headers(
     leg: &Leg,
     flow: &Flow,
 ) -> Vec<(String, String)> {
-    let Some(first) = call.diverted.first() else {
+    if call.diverted.is_empty() {
+        return Vec::new();
+    }
+    let told: Vec<Hop> = call
+        .diverted
+        .iter()
+        .filter_map(|hop| outside(office, leg, hop))
+        .collect();
+    let Some(first) = told.first() else {
         return Vec::new();
     };
     let host = office.host_for(flow);
-    let uri = |number: &str| format!("sip:{}@{host}", user_part(&outside(office, leg, number)));
+    let uri = |number: &str| format!("sip:{}@{host}", user_part(number));
     let mut headers = Vec::new();
-    for hop in call.diverted.iter().rev() {
+    for hop in told.iter().rev() {
         let value = format!("<{}>;reason={};counter=1", uri(&hop.number), hop.why);
         headers.push(("Diversion".to_owned(), value));
     }
     let mut index = "1".to_owned();
     let mut history = format!("<{}>;index={index}", reasoned(&uri(&first.number), first));
-    let next = call.diverted.iter().skip(1).map(Some).chain([None]);
-    for (hop, later) in call.diverted.iter().zip(next) {
+    let next = told.iter().skip(1).map(Some).chain([None]);
+    for (hop, later) in told.iter().zip(next) {
         let before = index.clone();
         index.push_str(".1");
         let number = later.map_or(leg.party.number.as_str(), |later| &later.number);
@@ -129,14 +137,23 @@ fn reasoned(uri: &str, hop: &Hop) -> String {
     format!("{uri}?Reason=SIP%3Bcause%3D{}", cause(&hop.why))
 }
 
-/// A provider is told an extension by the number that it has there.
-fn outside(office: &Office, leg: &Leg, number: &str) -> String {
+/// A provider is told an extension by the number that it has there. One that is not trusted learns of no other numbers:
+/// they are the house's, or those of whoever called it (RFC 5806 §6).
+fn outside(office: &Office, leg: &Leg, hop: &Hop) -> Option<Hop> {
     let trunk = leg.party.trunk.as_ref();
-    let trunk = trunk.and_then(|name| office.directory.trunks.get(name));
-    let numbers = trunk.into_iter().flat_map(|trunk| &trunk.numbers);
-    let mut own = numbers.filter(|(_, extension)| *extension == number);
-    own.next()
-        .map_or_else(|| number.to_owned(), |(own, _)| own.clone())
+    let Some(trunk) = trunk.and_then(|name| office.directory.trunks.get(name)) else {
+        return leg.party.trunk.is_none().then(|| hop.clone());
+    };
+    let mut numbers = trunk.numbers.iter();
+    let is_it =
+        |(own, extension): &(&String, &String)| **own == hop.number || **extension == hop.number;
+    let number = match numbers.find(is_it) {
+        Some((own, _)) => own.clone(),
+        None if trunk.trust_identity => hop.number.clone(),
+        None => return None,
+    };
+    let why = hop.why.clone();
+    Some(Hop { number, why })
 }
 
 /// The Call-ID of a call of ours to a trunk: its end proves that it is ours, so that a proxy that sends it back is known.

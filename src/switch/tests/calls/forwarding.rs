@@ -46,18 +46,48 @@ fn who_gets_a_forwarded_call_learns_from_whom_and_why() {
     }
 }
 
+/// What `itsp` reads of a call of 101 that went on to it after all of `rung` let it ring.
+fn forwarded_out(trust: bool, rung: &[&str]) -> [String; 2] {
+    let mut world = office(trust);
+    for number in rung {
+        world.phone(number).manner = Manner::RingsOnly;
+    }
+    world.then = rung[1..]
+        .iter()
+        .map(|number| TargetSpec::Extension((*number).into()))
+        .chain([TargetSpec::Trunk {
+            name: "itsp".into(),
+            number: "0171".into(),
+        }])
+        .collect();
+    world.dials("101", rung[0]);
+    world.passes(23_000 * rung.len() as u64);
+    let itsp = world.phone("itsp");
+    assert_eq!(itsp.state, State::Up);
+    ["Diversion", "History-Info"].map(|name| itsp.read("INVITE", name))
+}
+
 #[test]
 fn a_provider_learns_the_number_it_gave_us() {
-    let mut world = office(false);
-    world.phone("102").manner = Manner::RingsOnly;
-    world.then = vec![TargetSpec::Trunk {
-        name: "itsp".into(),
-        number: "0171".into(),
-    }];
-    world.dials("101", "102");
-    world.passes(23_000);
-    let told = world.phone("itsp").read("INVITE", "Diversion");
-    assert_eq!(told, "<sip:4932@10.9.9.9>;reason=no-answer;counter=1");
+    for trust in [false, true] {
+        let [diversion, history] = forwarded_out(trust, &["102"]);
+        assert_eq!(diversion, "<sip:4932@10.9.9.9>;reason=no-answer;counter=1");
+        assert!(
+            history.starts_with("<sip:4932@10.9.9.9?Reason="),
+            "{history}"
+        );
+    }
+}
+
+#[test]
+fn a_provider_that_is_not_trusted_learns_no_other() {
+    assert_eq!(forwarded_out(false, &["103"]), ["", ""]);
+    let [diversion, history] = forwarded_out(false, &["103", "102"]);
+    assert!(diversion.starts_with("<sip:4932@"), "{diversion}");
+    assert!(!history.contains("103"), "{history}");
+    let [diversion, history] = forwarded_out(true, &["103"]);
+    assert!(diversion.starts_with("<sip:103@"), "{diversion}");
+    assert!(history.starts_with("<sip:103@"), "{history}");
 }
 
 #[test]
