@@ -146,6 +146,12 @@ pub(crate) fn shown(office: &Office, leg: &Leg, flow: &Flow, caller: &Identity) 
         headers.push(("Privacy".to_owned(), "id".to_owned()));
     }
     if let Some(identity) = identity {
+        // For those that know no RFC 3325. Our phones know both, and are spared it.
+        if trunk.is_some_and(|trunk| trunk.trust_identity) {
+            let privacy = if caller.private { "full" } else { "off" };
+            let older = format!("{identity};party=calling;privacy={privacy};screen=yes");
+            headers.push(("Remote-Party-ID".to_owned(), older));
+        }
         headers.push(("P-Asserted-Identity".to_owned(), identity));
     }
     Shown {

@@ -111,12 +111,30 @@ fn who_hides_is_told_to_nobody_but_a_trusted_trunk() {
         called(&mut office, ("101", "Privacy: user"), ("90301", "itsp"));
     assert_eq!((from.as_str(), privacy.as_str()), (ANONYMOUS, "id"));
     assert_eq!(identity, "\"Alice \\\"A\\\"\" <sip:101@10.9.9.9>");
+    let older = office.phone("itsp").read("INVITE", "Remote-Party-ID");
+    assert_eq!(
+        older,
+        format!("{identity};party=calling;privacy=full;screen=yes")
+    );
 
     let mut office = world(|_| {});
     let hidden = called(&mut office, ("101", "Privacy: id"), ("90301", "itsp"));
     assert_eq!(hidden, [ANONYMOUS, "", "id"]);
     let open = called(&mut office, ("102", "Privacy: none"), ("90301", "itsp"));
     assert_eq!(open, ["\"Bob\" <sip:102@10.9.9.9>", "", ""]);
+}
+
+#[test]
+fn only_a_trusted_trunk_is_told_in_the_older_way_too() {
+    for trust in [true, false] {
+        let mut world = world(|itsp| itsp.trust_identity = trust);
+        called(&mut world, ("102", ""), ("90301", "itsp"));
+        let older = world.phone("itsp").read("INVITE", "Remote-Party-ID");
+        let bob = "\"Bob\" <sip:102@10.9.9.9>;party=calling;privacy=off;screen=yes";
+        assert_eq!(older, if trust { bob } else { "" });
+        called(&mut world, ("101", ""), ("102", "102"));
+        assert_eq!(world.phone("102").read("INVITE", "Remote-Party-ID"), "");
+    }
 }
 
 #[test]
