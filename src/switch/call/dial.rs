@@ -124,8 +124,6 @@ pub(crate) fn add(office: &mut Office, call: &mut Call, branch: Branch) {
 pub(crate) fn ring(office: &mut Office, call: &mut Call, index: usize, mut ways: Vec<Way>) {
     if let Some(leg) = call.legs.get_mut(index).filter(|_| !ways.is_empty()) {
         let first = ways.remove(0);
-        // The leg's sound has one local address for life.
-        ways.retain(|way| way.flow.local.ip() == first.flow.local.ip());
         leg.alternatives = ways;
         invite(office, call, index, first);
     }
@@ -377,19 +375,50 @@ fn silence(office: &mut Office, call: &mut Call, index: usize) {
 
 /// Tries the next way to leg `index`, if it has one.
 fn next_way(office: &mut Office, call: &mut Call, index: usize) -> bool {
+    let full = call.legs.len() >= MAX_LEGS;
     let Some(leg) = call.legs.get_mut(index) else {
         return false;
     };
-    if leg.alternatives.is_empty() {
+    let own = leg.local_ip();
+    let here = |way: &Way| !full || way.flow.local.ip() == own;
+    let Some(at) = leg.alternatives.iter().position(here) else {
         return false;
-    }
-    let way = leg.alternatives.remove(0);
+    };
+    let way = leg.alternatives.remove(at);
     let old = leg.dialog.take();
     if let Some(old) = old {
         office.dialogs.remove(&old);
     }
+    let index = if way.flow.local.ip() == own {
+        index
+    } else {
+        elsewhere(office, call, index)
+    };
     invite(office, call, index, way);
     true
+}
+
+/// A leg's sound has one local address for life: where the next way begins at another address of ours (of the other IP
+/// version, or on another network), another leg takes the place of leg `index`.
+fn elsewhere(office: &mut Office, call: &mut Call, index: usize) -> usize {
+    let Some(old) = call.legs.get_mut(index) else {
+        return index;
+    };
+    let mut leg = Leg::new(old.party.clone(), old.codecs.clone());
+    leg.doubtful = old.doubtful;
+    leg.alternatives = std::mem::take(&mut old.alternatives);
+    end::leg_ended(office, call, index);
+    let new = call.add(office, leg);
+    if let Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches } =
+        &mut call.activity
+    {
+        let mut branches = branches.iter_mut();
+        if let Some(branch) = branches.find(|branch| **branch == index) {
+            *branch = new;
+        }
+    }
+    early::sound(office, call);
+    new
 }
 
 /// When nobody rings any more, the verb ends with the best status.

@@ -9,6 +9,7 @@ mod display;
 mod early;
 mod early_media;
 mod emergency;
+mod failover;
 mod forwarding;
 mod hiding;
 mod hold;

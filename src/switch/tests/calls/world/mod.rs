@@ -111,6 +111,8 @@ pub(crate) struct World {
     pub(crate) registered_at: Vec<std::net::IpAddr>,
     /// Where they lead besides, if that fails.
     pub(crate) others: BTreeMap<String, Vec<std::net::IpAddr>>,
+    /// Where nobody takes a connection.
+    pub(crate) closed: Vec<std::net::IpAddr>,
 }
 
 impl World {
@@ -162,6 +164,7 @@ impl World {
             way_out: None,
             names: BTreeMap::new(),
             others: BTreeMap::new(),
+            closed: Vec::new(),
             registered_at: Vec::new(),
             links: BTreeMap::new(),
             notes: Vec::new(),
@@ -281,7 +284,8 @@ impl World {
         let fits = |&(transport, id): &(Transport, u64)| {
             transport == flow.transport && (flow.id == 0 || flow.id == id)
         };
-        flow.transport == Transport::Udp || link.is_some_and(fits)
+        let open = flow.transport == Transport::Udp || link.is_some_and(fits);
+        open && !self.closed.contains(&flow.remote.ip())
     }
 
     /// A phone's connection ends.

@@ -472,6 +472,9 @@ impl Phone {
                 }
                 self.answer_text(200, text, "")
             }
+            "REGISTER" if let Manner::Refuses(code) = self.manner => {
+                self.answer_text(code, text, "")
+            }
             "MESSAGE" if self.takes == 0 => return,
             "MESSAGE" => self.answer_text(self.takes, text, ""),
             _ if self.forgets => self.answer_text(481, text, ""),
