@@ -44,7 +44,7 @@ fn view(phone: &Phone) -> Value {
     };
     json!({
         "extension": r.extension,
-        "contact": r.contact,
+        "contact": directory::push_token::blackened(&r.contact),
         "source": r.source,
         "transport": r.transport,
         "user_agent": r.user_agent,

@@ -9,6 +9,7 @@ pub mod codec;
 pub mod extension;
 pub mod message;
 pub mod number;
+pub mod push_token;
 pub mod registration;
 pub mod subscription;
 pub mod trace;

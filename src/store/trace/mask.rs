@@ -30,6 +30,8 @@ pub(crate) fn masked(message: &[u8]) -> Vec<u8> {
             }
         }
     }
+    // In Contact, in the Request-URI that comes of it, and in what is told of registrations (RFC 3680).
+    directory::push_token::black_out(&mut out);
     out
 }
 
@@ -137,6 +139,16 @@ mod tests {
         assert_eq!(says(text), expected);
         let challenge = "SIP/2.0 401 x\r\nWWW-Authenticate: Digest nonce=abc, realm=\"r\"\r\n\r\n";
         assert!(says(challenge).contains("Digest nonce=xxx, realm=\"r\"\r\n"));
+    }
+
+    #[test]
+    fn push_tokens_are_blackened_wherever_they_stand() {
+        let uri = "sip:101@192.0.2.1;pn-provider=fcm;pn-prid=token";
+        let text = format!(
+            "INVITE {uri} SIP/2.0\r\nContact: <{uri};pn-param=app>;expires=9\r\n\r\n<uri>{uri}</uri>"
+        );
+        let expected = text.replace("token", "xxxxx").replace("=app", "=xxx");
+        assert_eq!(says(&text), expected);
     }
 
     #[test]
