@@ -72,13 +72,21 @@ const clock = (time) => new Date(time).toLocaleTimeString();
 const dayAndClock = (time) => new Date(time).toLocaleString();
 const seconds = (number) => `${number.toFixed(1)} s`;
 
+function there(phone) {
+  switch (phone.reachability) {
+    case "reachable": return phone.rtt_ms === null ? "yes" : `yes, ${Math.round(phone.rtt_ms)} ms`;
+    case "unreachable": return `no, since ${clock(phone.unreachable_since)}`;
+    default: return "";
+  }
+}
+
 function show(calls, registrations) {
   el("call-count").textContent = calls.length;
   const call = (c) => [c.from, c.to, c.dialed, c.state, clock(c.answered_at ?? c.started_at)];
   fill(el("calls"), calls.map(call), 5, "Nobody is calling.");
   el("registration-count").textContent = registrations.length;
-  const phone = (r) => [r.extension, r.user_agent || r.contact, r.source, r.transport, clock(r.expires_at)];
-  fill(el("registrations"), registrations.map(phone), 5, "No phone is registered.");
+  const phone = (r) => [r.extension, r.user_agent || r.contact, r.source, r.transport, there(r), clock(r.expires_at)];
+  fill(el("registrations"), registrations.map(phone), 6, "No phone is registered.");
 }
 
 function showRecords(records) {
