@@ -67,8 +67,6 @@ pub enum SubscriptionEvent {
 pub enum Reason {
     /// Subscribe again at once.
     Deactivated,
-    /// Subscribe again later.
-    Probation,
     /// Do not subscribe again.
     Rejected,
     /// Its time is over, or the subscriber said so.
@@ -81,7 +79,6 @@ impl Reason {
     fn as_str(self) -> &'static str {
         match self {
             Reason::Deactivated => "deactivated",
-            Reason::Probation => "probation",
             Reason::Rejected => "rejected",
             Reason::Timeout => "timeout",
             Reason::NoResource => "noresource",
