@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// An address from where somebody logged in is trusted with more for so long.
 const SOURCE: Duration = Duration::from_secs(24 * 3_600);
-/// The very flow of a phone: longer than any registration is granted for.
+/// The very flow of a phone; longer when its registration is granted for longer.
 const FLOW: Duration = Duration::from_secs(2 * 3_600);
 /// Most of either; only who knows a password gets in here.
 const MOST: usize = 20_000;
@@ -51,13 +51,22 @@ impl Known {
         }
         let room = self.flows.len() < MOST;
         if let Some((until, who)) = self.flows.get_mut(&remote) {
-            *until = now + FLOW;
+            *until = (*until).max(now + FLOW);
             if who != extension {
                 extension.clone_into(who);
             }
         } else if room {
             self.flows
                 .insert(remote, (now + FLOW, extension.to_owned()));
+        }
+    }
+}
+
+impl super::Defence {
+    /// Who logged in from `remote` has a registration for so long from now.
+    pub(crate) fn granted(&mut self, now: Instant, remote: SocketAddr, left: Duration) {
+        if let Some((until, _)) = self.known.flows.get_mut(&remote) {
+            *until = (*until).max(now + left);
         }
     }
 }
@@ -78,6 +87,23 @@ mod tests {
         let later = start + FLOW;
         assert!(known.has_source(later, source) && !known.has_flow(later, at(5060)));
         assert!(!known.has_source(start + SOURCE, source));
+    }
+
+    #[test]
+    fn a_phone_is_known_as_long_as_it_is_registered() {
+        let start = Instant::now();
+        let settings = super::super::DefenceConfig::default();
+        let mut defence = super::super::Defence::new(&settings, &[0; 32], start);
+        let at = SocketAddr::from(([192, 0, 2, 1], 5060));
+        let week = Duration::from_secs(604_800);
+        defence.granted(start, at, week);
+        assert!(!defence.known.has_flow(start, at), "it never logged in");
+        for granted in [week, Duration::from_secs(60)] {
+            defence.known.add(start, at, "101");
+            defence.granted(start, at, granted);
+        }
+        let last = start + week - Duration::from_secs(1);
+        assert!(defence.known.is_of(last, at, "101") && !defence.known.has_flow(start + week, at));
     }
 
     #[test]

@@ -115,6 +115,7 @@ fn bind(office: &mut Office, kept: Registration, flow: Flow, left: Duration) {
     tell_reach(office, &phone, reach);
     keepalive::begin(office, &phone);
     push::registered(office, &device);
+    office.defence.granted(now, flow.remote, left);
     rearm(office);
 }
 
