@@ -157,3 +157,30 @@ impl UdpListener {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_marked() {
+        for (dscp, class) in [("CS3", 24 << 2), ("AF31", 26 << 2), ("0", 0)] {
+            for address in ["127.0.0.1:0", "[::1]:0"] {
+                let address: SocketAddr = address.parse().unwrap();
+                let dscp = dscp.parse().unwrap();
+                // A machine may be without IPv6.
+                let Ok(listener) = UdpListener::bind(address, dscp, Arc::default()) else {
+                    assert!(address.is_ipv6(), "{address}");
+                    continue;
+                };
+                let socket = SockRef::from(&listener.socket);
+                let marked = if address.is_ipv6() {
+                    socket.tclass_v6()
+                } else {
+                    socket.tos_v4()
+                };
+                assert_eq!(marked.unwrap(), class, "{address}");
+            }
+        }
+    }
+}

@@ -195,3 +195,18 @@ impl Reader<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_is_marked() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let stream = TcpStream::connect(at).await.unwrap();
+        prepare(&stream, Dscp::default());
+        assert_eq!(SockRef::from(&stream).tos_v4().unwrap(), 24 << 2);
+        assert!(stream.nodelay().unwrap());
+    }
+}

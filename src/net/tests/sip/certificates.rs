@@ -94,3 +94,35 @@ async fn a_new_certificate_is_shown_and_no_connection_ends() {
     phone.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, options("3", 0));
 }
+
+/// RFC 5246 §7.4.1.2: what a client says first whose newest version is TLS 1.(`minor` - 1).
+fn hello(minor: u8) -> Vec<u8> {
+    let mut hello = vec![3, minor];
+    hello.extend([7; 32]);
+    // No session; ECDHE-ECDSA with AES-128, GCM and CBC; no compression.
+    hello.extend([0, 0, 4, 0xc0, 0x2b, 0xc0, 0x09, 1, 0]);
+    // RFC 8422: P-256, uncompressed points; RFC 5246 §7.4.1.4.1: ECDSA with SHA-256.
+    hello.extend([0, 22, 0, 10, 0, 4, 0, 2, 0, 23, 0, 11, 0, 2, 1, 0]);
+    hello.extend([0, 13, 0, 4, 0, 2, 4, 3]);
+    let length = hello.len() as u8;
+    let mut record = vec![22, 3, 1, 0, length + 4, 1, 0, 0, length];
+    record.extend(hello);
+    record
+}
+
+#[tokio::test]
+async fn older_tls_than_1_2_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let certificates = Certificates::load(vec![pair(dir.path(), &["pbx.example"])]).unwrap();
+    let house = house(&certificates).await;
+    // SSL 3.0, TLS 1.0, 1.1 and 1.2: a fatal alert, or our hello.
+    for minor in 0..=3 {
+        let mut stream = TcpStream::connect(house.at(0)).await.unwrap();
+        stream.write_all(&hello(minor)).await.unwrap();
+        let mut answer = [0; 6];
+        stream.read_exact(&mut answer).await.unwrap();
+        let refused = (answer[0], answer[5]) == (21, 2);
+        let welcome = (answer[0], answer[5]) == (22, 2);
+        assert_eq!((refused, welcome), (minor < 3, minor == 3), "{answer:?}");
+    }
+}
