@@ -1,6 +1,8 @@
 //! What a new installation starts with: the default dialplan and the prompts, carried inside the program.
 
 use include_dir::{Dir, DirEntry, include_dir};
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -8,14 +10,44 @@ use std::path::Path;
 static DIALPLAN: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../dialplan");
 static SOUNDS: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../sounds");
 
-/// Copies `dialplan/` and `sounds/` into `data_dir`, each only when it is absent there.
+/// Copies `dialplan/` and `sounds/` into `data_dir`, each only when it is absent there; into a `sounds/` that is there
+/// come the sounds of ours that it has under no ending, for this program may be newer than the folder.
 ///
 /// # Errors
-/// The folder cannot be written.
+/// The folder cannot be written; a `sounds/` that is there need not be.
 pub fn unpack(data_dir: &Path) -> io::Result<()> {
     fs::create_dir_all(data_dir)?;
     folder(&DIALPLAN, data_dir, "dialplan", "rhai")?;
-    folder(&SOUNDS, data_dir, "sounds", "flac")
+    folder(&SOUNDS, data_dir, "sounds", "flac")?;
+    if let Err(error) = complete(data_dir) {
+        tracing::warn!(%error, "sounds that are new with this version cannot be put into sounds/");
+    }
+    Ok(())
+}
+
+/// Adds the sounds that are missing. A file appears whole or not at all.
+fn complete(data_dir: &Path) -> io::Result<()> {
+    let sounds = data_dir.join("sounds");
+    let mut known = HashSet::new();
+    for entry in fs::read_dir(&sounds)? {
+        known.extend(
+            Path::new(&entry?.file_name())
+                .file_stem()
+                .map(OsStr::to_owned),
+        );
+    }
+    for file in SOUNDS.files() {
+        let path = file.path();
+        let (Some(name), Some(stem)) = (path.file_name(), path.file_stem()) else {
+            continue;
+        };
+        if path.extension().is_some_and(|e| e == "flac") && !known.contains(stem) {
+            let unfinished = data_dir.join(".sound.new");
+            fs::write(&unfinished, file.contents())?;
+            fs::rename(unfinished, sounds.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// The folder appears with all its files or not at all.
@@ -63,6 +95,29 @@ mod tests {
         let dialplan = Dialplan::load(&dir.path().join("dialplan"), Limits::default())
             .map_err(|e| format!("{e:?}"));
         assert!(dialplan.unwrap().files().contains_key("main.rhai"));
+    }
+
+    #[test]
+    fn an_older_folder_gets_the_sounds_it_lacks_and_keeps_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let sounds = dir.path().join("sounds");
+        fs::create_dir_all(sounds.join("music-on-hold")).unwrap();
+        fs::write(sounds.join("hello.flac"), "ours").unwrap();
+        fs::write(sounds.join("goodbye.wav"), "ours").unwrap();
+        unpack(dir.path()).unwrap();
+        assert_eq!(fs::read(sounds.join("hello.flac")).unwrap(), b"ours");
+        assert!(sounds.join("beep.flac").is_file());
+        for name in ["goodbye.flac", "music-on-hold.flac", "make.sh"] {
+            assert!(!sounds.join(name).exists(), "{name}");
+        }
+        fs::remove_dir(sounds.join("music-on-hold")).unwrap();
+        unpack(dir.path()).unwrap();
+        assert!(sounds.join("music-on-hold.flac").is_file());
+        assert!(!dir.path().join(".sound.new").exists());
+        // A folder that is no folder stops nobody.
+        fs::remove_dir_all(&sounds).unwrap();
+        fs::write(&sounds, "").unwrap();
+        unpack(dir.path()).unwrap();
     }
 
     #[test]

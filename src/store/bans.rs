@@ -1,8 +1,9 @@
 //! Bans, kept over restarts. Written by [`crate::Writer`].
 
+use crate::queued::{self, Queued};
 use crate::row::{Columns, plain};
-use crate::writer::{Sent, Shared, in_time};
-use crate::{Error, Result, Store, Writer};
+use crate::writer::{Sent, Shared};
+use crate::{Result, Store, Writer};
 use directory::Ban;
 use sqlx::any::AnyRow;
 use std::collections::BTreeMap;
@@ -59,12 +60,8 @@ impl Shared {
         if changes.is_empty() {
             return Sent::Nothing;
         }
-        match in_time(store.change_bans(&changes)).await {
+        match queued::apply(store, &changes).await {
             Ok(()) => Sent::Some,
-            Err(Error::Refused(why)) => {
-                tracing::warn!(why, "bans not stored");
-                Sent::Some
-            }
             Err(e) => {
                 let mut bans = self.pending_bans();
                 for (id, change) in changes {
@@ -77,6 +74,16 @@ impl Shared {
 
     fn pending_bans(&self) -> MutexGuard<'_, Pending> {
         self.bans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queued for (String, BanChange) {
+    fn about(&self) -> String {
+        format!("ban {}", self.0)
+    }
+
+    fn apply(store: &Store, changes: &[Self]) -> impl Future<Output = Result<()>> + Send {
+        store.change_bans(changes)
     }
 }
 

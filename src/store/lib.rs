@@ -16,6 +16,7 @@ mod message_summaries;
 mod messages;
 mod migrate;
 mod open;
+mod queued;
 mod registrations;
 mod row;
 mod secret;

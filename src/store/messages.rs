@@ -1,8 +1,9 @@
 //! Text messages that wait for a phone, kept over restarts. Written by [`crate::Writer`].
 
+use crate::queued::{self, Queued};
 use crate::row::{Columns, plain};
-use crate::writer::{Sent, Shared, in_time};
-use crate::{Error, Result, Store, Writer};
+use crate::writer::{Sent, Shared};
+use crate::{Result, Store, Writer};
 use directory::StoredMessage;
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -53,12 +54,8 @@ impl Shared {
         if changes.is_empty() {
             return Sent::Nothing;
         }
-        match in_time(store.change_messages(&changes)).await {
+        match queued::apply(store, &changes).await {
             Ok(()) => Sent::Some,
-            Err(Error::Refused(why)) => {
-                tracing::warn!(why, "messages not stored");
-                Sent::Some
-            }
             Err(e) => {
                 let mut messages = self.pending_messages();
                 for (id, change) in changes {
@@ -71,6 +68,16 @@ impl Shared {
 
     fn pending_messages(&self) -> MutexGuard<'_, Pending> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queued for (i64, Option<StoredMessage>) {
+    fn about(&self) -> String {
+        format!("message {}", self.0)
+    }
+
+    fn apply(store: &Store, changes: &[Self]) -> impl Future<Output = Result<()>> + Send {
+        store.change_messages(changes)
     }
 }
 

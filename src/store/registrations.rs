@@ -1,5 +1,6 @@
 //! Registrations: where phones are, kept over restarts. Written by [`crate::Writer`].
 
+use crate::queued::Queued;
 use crate::row::{Columns, json, plain};
 use crate::subscriptions;
 use crate::{Result, Store};
@@ -27,6 +28,21 @@ impl Change {
             Change::KeepSubscription(s) => subscription(&s.id),
             Change::DropSubscription { id } => subscription(id),
         }
+    }
+}
+
+impl Queued for Change {
+    fn about(&self) -> String {
+        match self {
+            Change::Keep(r) => format!("a registration of {}", r.extension),
+            Change::Drop { extension, .. } => format!("the end of a registration of {extension}"),
+            Change::KeepSubscription(s) => format!("a subscription of {}", s.subscriber),
+            Change::DropSubscription { .. } => "the end of a subscription".to_owned(),
+        }
+    }
+
+    fn apply(store: &Store, changes: &[Self]) -> impl Future<Output = Result<()>> + Send {
+        store.change_registrations(changes)
     }
 }
 

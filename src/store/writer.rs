@@ -6,6 +6,7 @@
 
 use crate::bans::Pending;
 use crate::messages;
+use crate::queued;
 use crate::registrations::Change;
 use crate::spool::{Batch, Spool};
 use crate::{Error, Store};
@@ -349,20 +350,7 @@ impl Shared {
         if changes.is_empty() {
             return Sent::Nothing;
         }
-        let mut sent = in_time(store.change_registrations(&changes)).await;
-        if let Err(Error::Refused(_)) = sent {
-            sent = Ok(());
-            for change in &changes {
-                match in_time(store.change_registrations(std::slice::from_ref(change))).await {
-                    Err(Error::Refused(why)) => {
-                        tracing::warn!(why, ?change, "registration or subscription not stored")
-                    }
-                    Err(e) => sent = Err(e),
-                    Ok(()) => {}
-                }
-            }
-        }
-        match sent {
+        match queued::apply(store, &changes).await {
             Ok(()) => Sent::Some,
             Err(e) => {
                 self.put_back(changes);

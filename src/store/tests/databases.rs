@@ -119,6 +119,7 @@ async fn suite(new: impl AsyncFn(&str) -> Place) {
     registrations_come_in_order_of_age(new("age").await).await;
     bans_outlive_a_restart(new("bans").await).await;
     messages_outlive_a_restart(new("messages").await).await;
+    one_refused_row_costs_no_other(new("refused").await).await;
     many_writers_at_once(new("many").await).await;
 }
 
@@ -816,6 +817,38 @@ async fn messages_outlive_a_restart(place: Place) {
     let all = vec![message(2, b""), odd.clone()];
     assert_eq!(store.messages(1_700_000_000_000).await, Ok(all));
     assert_eq!(store.messages(1_700_000_600_002).await, Ok(vec![odd]));
+}
+
+/// What the database will never take is left out, and what came with it is kept.
+async fn one_refused_row_costs_no_other(place: Place) {
+    let store = place.open().await;
+    let raw = place.raw().await;
+    for statement in [
+        "CREATE UNIQUE INDEX no_two_messages ON messages (sender_name)",
+        "CREATE UNIQUE INDEX no_two_bans ON bans (reason)",
+    ] {
+        sqlx::query(statement).execute(&raw).await.expect("changed");
+    }
+    let writer = Writer::start(store.clone(), place.spool());
+    for n in 1..=5 {
+        let name = if n == 3 { 2 } else { n };
+        writer.keep_message(StoredMessage {
+            sender_name: name.to_string(),
+            ..message(n, b"text")
+        });
+        let id = u32::try_from(n).expect("few");
+        writer.keep_ban(Ban {
+            reason: name.to_string(),
+            ..ban(id)
+        });
+    }
+    writer.finish(SOON).await;
+    let messages = store.messages(0).await.expect("read");
+    let ids: Vec<i64> = messages.iter().map(|message| message.id).collect();
+    assert_eq!(ids, [1, 2, 4, 5]);
+    let bans = store.bans().await.expect("read");
+    let ids: Vec<String> = bans.into_iter().map(|ban| ban.id).collect();
+    assert_eq!(ids, [1, 2, 4, 5].map(|n| ban(n).id));
 }
 
 /// The administrator, the writer and readers do not get into each other's way.

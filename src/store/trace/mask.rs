@@ -8,10 +8,15 @@ pub(crate) fn masked(message: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(message.len());
     let mut body = false;
     let mut proof = false;
+    let mut private = message.trim_ascii_start().starts_with(b"MESSAGE ");
     for line in message.split_inclusive(|b| *b == b'\n') {
         let start = out.len();
         out.extend_from_slice(line);
         let kept = out.get_mut(start..).unwrap_or_default();
+        if body && private {
+            black_out(kept);
+            continue;
+        }
         if body {
             black_out_body(kept);
             continue;
@@ -23,6 +28,7 @@ pub(crate) fn masked(message: &[u8]) -> Vec<u8> {
         // RFC 3261 §7.3.1: a line that begins with a blank continues the one before.
         if !matches!(line.first(), Some(b' ' | b'\t')) {
             proof = is_proof(line);
+            private |= is_letter(line);
         }
         if proof {
             for name in PARAMETERS {
@@ -35,11 +41,24 @@ pub(crate) fn masked(message: &[u8]) -> Vec<u8> {
     out
 }
 
-fn is_proof(line: &[u8]) -> bool {
+fn name_of(line: &[u8]) -> Vec<u8> {
     let name = line.split(|b| matches!(b, b':' | b' ' | b'\t')).next();
-    let name = name.unwrap_or_default().to_ascii_lowercase();
+    name.unwrap_or_default().to_ascii_lowercase()
+}
+
+/// Whether the header says that the body is what somebody wrote to somebody (RFC 3428 §9, RFC 3862).
+fn is_letter(line: &[u8]) -> bool {
+    if !matches!(name_of(line).as_slice(), b"content-type" | b"c") {
+        return false;
+    }
+    let value = line.split(|b| *b == b':').nth(1).unwrap_or_default();
+    let value = value.trim_ascii().to_ascii_lowercase();
+    value.starts_with(b"text/") || value.starts_with(b"message/cpim")
+}
+
+fn is_proof(line: &[u8]) -> bool {
     matches!(
-        name.as_slice(),
+        name_of(line).as_slice(),
         b"authorization"
             | b"proxy-authorization"
             | b"www-authenticate"
@@ -69,7 +88,11 @@ fn black_out_body(line: &mut [u8]) {
     let Some(secret) = secret else {
         return;
     };
-    for octet in line.iter_mut().skip(secret) {
+    black_out(line.get_mut(secret..).unwrap_or_default());
+}
+
+fn black_out(octets: &mut [u8]) {
+    for octet in octets {
         if !octet.is_ascii_whitespace() {
             *octet = b'x';
         }
@@ -169,6 +192,22 @@ mod tests {
             let text = format!("INFO sip:x SIP/2.0\r\n\r\n{line}\r\n");
             assert_eq!(says(&text), format!("INFO sip:x SIP/2.0\r\n\r\n{kept}\r\n"));
         }
+    }
+
+    #[test]
+    fn what_people_write_is_blackened() {
+        for head in [
+            "MESSAGE sip:101@pbx SIP/2.0\r\nContent-Type: application/pidf+xml",
+            "INFO sip:101@pbx SIP/2.0\r\nCONTENT-TYPE : text/plain;charset=UTF-8",
+            "INFO sip:101@pbx SIP/2.0\r\nc:message/CPIM",
+            "SIP/2.0 488 No\r\nc: text/html",
+        ] {
+            let told = says(&format!("{head}\r\n\r\nsee you\r\n\r\nat 5"));
+            assert_eq!(told, format!("{head}\r\n\r\nxxx xxx\r\n\r\nxx x"));
+        }
+        let fragment =
+            "NOTIFY sip:x SIP/2.0\r\nContent-Type: message/sipfrag\r\n\r\nSIP/2.0 200 OK";
+        assert_eq!(says(fragment), fragment);
     }
 
     #[test]

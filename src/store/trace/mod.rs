@@ -24,7 +24,9 @@ const GATHER: Duration = Duration::from_millis(200);
 /// Most messages that wait for the thread.
 const WAITING: usize = 20_000;
 /// A file is begun anew after this time, so that it can be deleted on time.
-const LONGEST: Duration = Duration::from_secs(12 * 3_600);
+const LONGEST: Duration = Duration::from_secs(3_600);
+/// How often is looked for files that are too old, also when nothing comes.
+const TIDY: Duration = Duration::from_secs(3_600);
 /// After a failure.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -159,6 +161,8 @@ struct Scribe {
     open: Option<Open>,
     /// After a failure.
     rest_until: Option<Instant>,
+    /// When it was looked for what is too old.
+    tidied: Instant,
 }
 
 /// The file that is written.
@@ -175,6 +179,7 @@ impl Scribe {
             shared,
             open: None,
             rest_until: None,
+            tidied: Instant::now(),
         }
     }
 
@@ -191,11 +196,26 @@ impl Scribe {
             } else if ending {
                 return;
             } else {
-                std::thread::park();
+                self.look_after();
+                std::thread::park_timeout(TIDY);
             }
             if !ending {
                 std::thread::sleep(GATHER);
             }
+        }
+    }
+
+    /// While nothing comes: what is too old goes all the same.
+    fn look_after(&mut self) {
+        if self.tidied.elapsed() < TIDY {
+            return;
+        }
+        self.tidied = Instant::now();
+        self.open.take_if(|open| open.begun.elapsed() >= LONGEST);
+        if let Err(error) = self.tidy()
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "old SIP messages cannot be deleted");
         }
     }
 
@@ -446,6 +466,38 @@ mod tests {
         }
         drop(Traces::start(folder.path().to_owned(), LIMITS).expect("started"));
         assert_eq!(segment::list(folder.path()).expect("listed").len(), 1);
+    }
+
+    #[test]
+    fn what_is_too_old_goes_also_when_nothing_comes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let traces = Traces::start(folder.path().to_owned(), LIMITS).expect("started");
+        let reader = traces.reader();
+        drop(traces);
+        let mut scribe = Scribe::new(Arc::clone(&reader.0));
+        scribe.write(vec![message(1, 1, "x")]);
+        let new = segment::list(folder.path()).expect("listed")[0].0;
+        let old = new - 3 * 3_600_000;
+        let path = |number| segment::path_of(folder.path(), number);
+        std::fs::copy(path(new), path(old)).expect("copied");
+        scribe.look_after();
+        assert_eq!(
+            segment::list(folder.path()).expect("listed").len(),
+            2,
+            "not yet"
+        );
+        let before = |time: Duration| Instant::now().checked_sub(time).expect("up so long");
+        scribe.tidied = before(TIDY);
+        scribe.look_after();
+        assert_eq!(segment::list(folder.path()).expect("listed").len(), 1);
+        assert_eq!(texts(&reader, 1), ["x"]);
+        assert!(scribe.open.is_some());
+        scribe.tidied = before(TIDY);
+        if let Some(open) = &mut scribe.open {
+            open.begun = before(LONGEST);
+        }
+        scribe.look_after();
+        assert!(scribe.open.is_none(), "it can be deleted on time");
     }
 
     #[test]
