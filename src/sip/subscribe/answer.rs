@@ -165,10 +165,13 @@ impl Subscription {
         self.want(layer);
     }
 
-    /// As [`Subscription::run`] for one that was stored with `left` of its time.
-    pub(super) fn resume(&mut self, layer: &mut Layer, left: Duration) {
+    /// As [`Subscription::run`] for one that was stored with `left` of its time; it is told after `wait`.
+    pub(super) fn resume(&mut self, layer: &mut Layer, left: Duration, wait: Duration) {
         let now = layer.wheel.now();
         self.phase = Phase::Active;
+        if !wait.is_zero() {
+            self.pause(layer, wait);
+        }
         self.granted = u32::try_from(left.as_secs()).unwrap_or(MAX_EXPIRES).max(1);
         self.run(layer, now);
         self.expires = now + left;

@@ -57,11 +57,13 @@ impl Endpoint {
         self.subscriptions.get(id)?.keep(now)
     }
 
-    /// Takes a stored subscription in again; a NOTIFY is due at once. None when its time is over or no place is left.
+    /// Takes a stored subscription in again; a NOTIFY is due after `wait`, or when the subscriber is heard of before.
+    /// None when its time is over or no place is left.
     pub fn restore_subscription(
         &mut self,
         now: Instant,
         kept: KeptSubscription,
+        wait: Duration,
     ) -> Option<SubscriptionId> {
         self.layer.wheel.touch(now);
         let left = kept.left;
@@ -73,7 +75,7 @@ impl Endpoint {
         }
         let subscription = Subscription::of_kept(&self.layer, kept);
         let id = self.subscriptions.insert(subscription);
-        self.with_subscription(now, id, |s, layer| s.resume(layer, left));
+        self.with_subscription(now, id, |s, layer| s.resume(layer, left, wait));
         Some(id)
     }
 

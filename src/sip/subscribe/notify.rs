@@ -259,7 +259,7 @@ impl Subscription {
         self.phase = Phase::Over;
     }
 
-    fn pause(&mut self, layer: &mut Layer, time: Duration) {
+    pub(super) fn pause(&mut self, layer: &mut Layer, time: Duration) {
         self.full = true;
         let alarm = transaction::Alarm::Subscription(Alarm::Retry(self.id));
         self.telling = Telling::Paused(layer.wheel.arm(time, alarm));

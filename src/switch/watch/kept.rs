@@ -10,6 +10,9 @@ use sip::{Flow, KeptSubscription, SubscriptionId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// Between the first NOTIFYs after a start: the first calls do not wait until thousands of watchers are told.
+const APART: Duration = Duration::from_millis(1);
+
 /// A subscription is as it was not before.
 pub(super) fn keep(office: &mut Office, id: SubscriptionId) {
     let Some(kept) = office.sip.subscription(office.now, id) else {
@@ -55,15 +58,23 @@ pub(crate) fn restore(
     calls: &BTreeMap<CallId, Call>,
     stored: Vec<Subscription>,
 ) {
+    let mut wait = Duration::ZERO;
     for one in stored {
         let id = one.id.clone();
-        if !take_in(office, calls, one) {
+        if take_in(office, calls, one, wait) {
+            wait += APART;
+        } else {
             office.out.push_back(Command::DropSubscription { id });
         }
     }
 }
 
-fn take_in(office: &mut Office, calls: &BTreeMap<CallId, Call>, one: Subscription) -> bool {
+fn take_in(
+    office: &mut Office,
+    calls: &BTreeMap<CallId, Call>,
+    one: Subscription,
+    wait: Duration,
+) -> bool {
     let is_known = |number: &String| office.directory.extensions.contains_key(number);
     let left = one.expires_at_ms - office.wall(office.now);
     let flow = (|| {
@@ -96,7 +107,7 @@ fn take_in(office: &mut Office, calls: &BTreeMap<CallId, Call>, one: Subscriptio
         flow,
         left: Duration::from_millis(left),
     };
-    let Some(id) = office.sip.restore_subscription(office.now, kept) else {
+    let Some(id) = office.sip.restore_subscription(office.now, kept, wait) else {
         return false;
     };
     let watched = if one.is_list {

@@ -484,3 +484,19 @@ fn lists_tell_all_first_and_then_who_changed() {
         "terminated;reason=deactivated"
     );
 }
+
+#[test]
+fn after_a_restart_many_are_told_one_after_the_other() {
+    let mut world = office(241);
+    for _ in 0..40 {
+        world.watches("103", "dialog", "102", 600);
+    }
+    let told = |world: &mut World| world.phone("103").letters("NOTIFY").len();
+    let before = told(&mut world);
+    world.restarts();
+    world.passes(20);
+    let first = told(&mut world) - before;
+    assert!((1..40).contains(&first), "{first}");
+    world.passes(200);
+    assert_eq!(told(&mut world) - before, 40);
+}
