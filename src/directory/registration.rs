@@ -40,6 +40,9 @@ pub struct Registration {
     /// What temporary GRUUs of the phone are made from (RFC 5627 §3.1.2); empty: it wants no GRUU.
     #[serde(default)]
     pub gruu_key: String,
+    /// What the phone calls us: the host of its REGISTER's Request-URI, without brackets and in small letters.
+    #[serde(default)]
+    pub host: String,
 }
 
 impl Registration {

@@ -13,6 +13,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (5, include_str!("../../migrations/0005_journeys.sql")),
     (6, include_str!("../../migrations/0006_identity.sql")),
     (7, include_str!("../../migrations/0007_trunk_tls.sql")),
+    (8, include_str!("../../migrations/0008_registered_host.sql")),
 ];
 
 /// The number of the last one.

@@ -92,13 +92,13 @@ async fn upsert(
 ) -> Result<()> {
     sqlx::query(
         "INSERT INTO registrations (extension, binding, contact, source, local, transport, user_agent, call_id, cseq, \
-         expires_at_ms, registered_at_ms, instance, reg_id, path, gruu_key) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
+         expires_at_ms, registered_at_ms, instance, reg_id, path, gruu_key, host) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
          ON CONFLICT (extension, binding) DO UPDATE SET contact = excluded.contact, source = excluded.source, \
          local = excluded.local, transport = excluded.transport, user_agent = excluded.user_agent, \
          call_id = excluded.call_id, cseq = excluded.cseq, expires_at_ms = excluded.expires_at_ms, \
          registered_at_ms = excluded.registered_at_ms, instance = excluded.instance, reg_id = excluded.reg_id, \
-         path = excluded.path, gruu_key = excluded.gruu_key",
+         path = excluded.path, gruu_key = excluded.gruu_key, host = excluded.host",
     )
     .bind(plain(&registration.extension).into_owned())
     .bind(plain(&registration.binding).into_owned())
@@ -115,6 +115,7 @@ async fn upsert(
     .bind(i64::from(registration.reg_id))
     .bind(plain(&json(&registration.path)?).into_owned())
     .bind(plain(&registration.gruu_key).into_owned())
+    .bind(plain(&registration.host).into_owned())
     .execute(&mut **transaction)
     .await?;
     Ok(())
@@ -138,5 +139,6 @@ fn registration(row: &AnyRow) -> Result<Registration> {
         reg_id: row.number("reg_id")?,
         path: row.json("path")?,
         gruu_key: row.text("gruu_key")?,
+        host: row.text("host")?,
     })
 }

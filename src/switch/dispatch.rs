@@ -364,9 +364,6 @@ impl Switch {
             },
             _ => admission::Answer::status(405),
         };
-        if request.method() == Method::Register && answer.status == 200 {
-            office.hosts.learn(request);
-        }
         office
             .sip
             .respond(office.now, transaction, answer.status, &answer.headers);

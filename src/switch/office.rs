@@ -4,7 +4,6 @@ use crate::command::Command;
 use crate::config::Config;
 use crate::defence::{self, Defence};
 use crate::event::{CallId, QueryId};
-use crate::hosts::Hosts;
 use crate::keepalive::KeepAlive;
 use crate::message::Messages;
 use crate::notice::Notice;
@@ -53,7 +52,6 @@ pub(crate) struct Office {
     /// Which leg of which call a stream belongs to.
     pub(crate) streams: HashMap<StreamId, (CallId, usize)>,
     pub(crate) queries: HashMap<QueryId, Query>,
-    pub(crate) hosts: Hosts,
     pub(crate) stopping: bool,
     pub(crate) defence: Defence,
     pub(crate) trace: Trace,
@@ -105,7 +103,6 @@ impl Office {
             dialogs: HashMap::new(),
             streams: HashMap::new(),
             queries: HashMap::new(),
-            hosts: Hosts::default(),
             stopping: false,
             defence: Defence::new(&config.defence, &config.seed, config.origin),
             trace: Trace::new(config.trace, &config.seed),

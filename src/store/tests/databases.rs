@@ -604,6 +604,7 @@ fn registration(extension: &str, expires_at_ms: i64) -> Registration {
             "<sip:core.example;lr>".into(),
         ],
         gruu_key: "0123456789abcdef".into(),
+        host: "pbx.example".into(),
     }
 }
 

@@ -70,8 +70,9 @@ impl Switch {
         let Some(call) = self.calls.get(&from.call) else {
             return Err(481);
         };
-        let flow = call.legs.get(from.leg).and_then(|leg| leg.flow);
-        let refer = refer::read(&self.office, request, flow.as_ref())?;
+        let leg = call.legs.get(from.leg).ok_or(481u16)?;
+        let sender = (leg.party.number.as_str(), leg.flow.as_ref());
+        let refer = refer::read(&self.office, request, sender)?;
         let by = may_refer(call, from.leg)?;
         match refer.wanted.clone() {
             Wanted::Number(target) => self.blind(from, &refer, (by, target)),

@@ -41,7 +41,7 @@ impl Switch {
             return Err(Answer::status(403));
         }
         let from = extension(office, request, &flow)?;
-        let refer = refer::read(office, request, Some(&flow)).map_err(Answer::status)?;
+        let refer = refer::read(office, request, (&from, Some(&flow))).map_err(Answer::status)?;
         let Wanted::Number(to) = refer.wanted else {
             return Err(Answer::status(603));
         };

@@ -25,8 +25,12 @@ pub(super) enum Wanted {
     Dialog(Names),
 }
 
-/// Reads `request`, which came over `flow`; `Err`: the status that refuses it.
-pub(super) fn read(office: &Office, request: &Message, flow: Option<&Flow>) -> Result<Refer, u16> {
+/// Reads `request` of a phone of an extension, which came over a flow; `Err`: the status that refuses it.
+pub(super) fn read(
+    office: &Office,
+    request: &Message,
+    from: (&str, Option<&Flow>),
+) -> Result<Refer, u16> {
     let mut targets = request.headers(HeaderId::ReferTo);
     // RFC 3515 §2.4.2: exactly one.
     let (Some(target), None) = (targets.next(), targets.next()) else {
@@ -46,7 +50,7 @@ pub(super) fn read(office: &Office, request: &Message, flow: Option<&Flow>) -> R
         value.trim().eq_ignore_ascii_case("false")
     });
     Ok(Refer {
-        wanted: wanted(office, request, &target, flow)?,
+        wanted: wanted(office, request, &target, from)?,
         silent,
         cseq: request.cseq().map_or(0, |(number, _)| number),
     })
@@ -56,7 +60,7 @@ fn wanted(
     office: &Office,
     request: &Message,
     target: &Uri,
-    flow: Option<&Flow>,
+    from: (&str, Option<&Flow>),
 ) -> Result<Wanted, u16> {
     // RFC 3261 §19.1.1: a URI's headers are percent-encoded. None but Replaces is for us to send.
     let replaces = target.headers.as_deref().unwrap_or_default();
@@ -68,7 +72,7 @@ fn wanted(
         let value = decoded(value).ok_or(400u16)?;
         return Names::parse(&value).map(Wanted::Dialog).ok_or(400);
     }
-    if !target.host.is_empty() && !hosts::is_ours(office, &target.host, request, flow) {
+    if !target.host.is_empty() && !hosts::is_ours(office, &target.host, request, from) {
         // Nobody in another house is called because a phone says so.
         return Err(403);
     }

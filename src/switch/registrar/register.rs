@@ -4,6 +4,7 @@
 use super::contact::{self, Manner, Wish};
 use super::{Binding, bind, gruu, remove_all, remove_if};
 use crate::admission::{self, Answer};
+use crate::hosts;
 use crate::office::Office;
 use crate::push;
 use directory::Registration;
@@ -117,6 +118,7 @@ fn registration(
         reg_id: wish.reg_id,
         path: manner.path.clone(),
         gruu_key: String::new(),
+        host: hosts::asked(request),
     };
     if manner.gruu && !kept.instance.is_empty() {
         kept.gruu_key = gruu::key(office, &kept);

@@ -494,3 +494,23 @@ fn outside_a_call_a_refer_is_refused_unless_it_is_allowed() {
         assert_eq!(world.records.len(), usize::from(answer == 202));
     }
 }
+
+#[test]
+fn what_a_phone_called_us_when_it_registered_is_known_after_a_restart() {
+    let mut world = World::new(&["101", "102", "103"], 41);
+    world.restarts();
+    world.dials("101", "102");
+    world.passes(2_000);
+    assert!(world.talks("101", "102"));
+    let now = world.now;
+    let elsewhere = "Refer-To: <sip:103@another.example>\r\n";
+    world.phone("102").refers_by(now, elsewhere);
+    world.passes(500);
+    let now = world.now;
+    world
+        .phone("102")
+        .refers_by(now, "Refer-To: <sip:103@PBX>\r\n");
+    world.passes(500);
+    assert_eq!(world.phone("102").answers_to_refer(), [403, 202]);
+    assert!(world.talks("101", "103"));
+}
