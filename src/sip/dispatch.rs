@@ -285,6 +285,16 @@ impl Endpoint {
         let Some(id) = dialog else {
             return self.take_in_subscription(request, flow);
         };
+        // The names of a dialog prove little: they can be overheard.
+        let elsewhere = self.dialogs.get(id).is_some_and(|d| d.is_elsewhere(flow));
+        if elsewhere && !matches!(request.method(), Method::Bye) {
+            self.layer.event(SipEvent::Strayed {
+                dialog: id,
+                request: request.clone(),
+                flow,
+            });
+            return Ok(());
+        }
         self.dialogs.with(&mut self.layer, id, |dialog, layer| {
             dialog.receive(layer, request, flow)
         });

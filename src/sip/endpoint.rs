@@ -218,6 +218,16 @@ pub struct DialogNames {
     pub remote_target: String,
 }
 
+/// What third parties may be told to call a dialog, to ask for its place (RFC 3891): not its own names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialogAlias {
+    pub call_id: String,
+    /// In place of our tag.
+    pub local_tag: String,
+    /// In place of the peer's, if it has one yet.
+    pub remote_tag: Option<String>,
+}
+
 /// What the endpoint wants done.
 #[derive(Debug, Clone)]
 pub enum Output {
@@ -237,6 +247,13 @@ pub enum SipEvent {
     /// A screened INVITE or REGISTER outside dialogs without any credentials. Nothing is kept of it: `turn_away` answers
     /// it, at once or not at all.
     Unproven { request: Message, flow: Flow },
+    /// A request inside a dialog, but not from where its peer was last; BYE is none of these. Nothing is kept of it:
+    /// `let_in` or `turn_away` it at once.
+    Strayed {
+        dialog: DialogId,
+        request: Message,
+        flow: Flow,
+    },
     /// A screened request outside dialogs: `respond` to it.
     Request {
         transaction: TransactionId,
@@ -353,7 +370,7 @@ impl Endpoint {
         self.take(flow, bytes, sender)
     }
 
-    /// Answers a request of [`SipEvent::Unproven`] and forgets it (RFC 3261 §8.2.7).
+    /// Answers a request of [`SipEvent::Unproven`] or [`SipEvent::Strayed`] and forgets it (RFC 3261 §8.2.7).
     pub fn turn_away(
         &mut self,
         now: Instant,
@@ -363,6 +380,13 @@ impl Endpoint {
     ) {
         self.layer.wheel.touch(now);
         self.layer.reject(request, flow, answer.0, answer.1);
+    }
+
+    /// Takes a request of [`SipEvent::Strayed`] as the peer's, which is to be found there from now on.
+    pub fn let_in(&mut self, now: Instant, dialog: DialogId, request: &Message, flow: Flow) {
+        self.with(now, dialog, |dialog, layer| {
+            dialog.receive(layer, request, flow)
+        });
     }
 
     /// Whether it is time to tell strangers from others.
@@ -566,7 +590,17 @@ impl Endpoint {
             .named(&self.layer, call_id, local_tag, remote_tag)
     }
 
-    /// How a live dialog is called on the wire.
+    /// How a live dialog is called before third parties.
+    pub fn alias(&self, dialog: DialogId) -> Option<DialogAlias> {
+        self.dialogs.alias(&self.layer.secret, dialog)
+    }
+
+    /// The live dialog that [`Endpoint::alias`] called so, the tags in either order.
+    pub fn dialog_aliased(&self, call_id: &str, tags: (&str, &str)) -> Option<DialogId> {
+        self.dialogs.aliased(&self.layer.secret, call_id, tags)
+    }
+
+    /// How a live dialog is called on the wire; for who is in it.
     pub fn names(&self, dialog: DialogId) -> Option<DialogNames> {
         self.dialogs.get(dialog).map(crate::dialog::Dialog::names)
     }

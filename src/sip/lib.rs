@@ -31,8 +31,8 @@ mod timers;
 mod transaction;
 
 pub use endpoint::{
-    Ask, Config, DialogId, DialogNames, Endpoint, Invite, Login, OutRequest, Output, Reliable,
-    Sender, SessionTimer, SipEvent, TransactionId,
+    Ask, Config, DialogAlias, DialogId, DialogNames, Endpoint, Invite, Login, OutRequest, Output,
+    Reliable, Sender, SessionTimer, SipEvent, TransactionId,
 };
 pub use flow::{Flow, Transport};
 pub use message::{

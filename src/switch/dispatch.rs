@@ -126,6 +126,11 @@ impl Switch {
                 flow,
             } => self.incoming(dialog, &request, flow),
             SipEvent::Unproven { request, flow } => self.unproven(&request, flow),
+            SipEvent::Strayed {
+                dialog,
+                request,
+                flow,
+            } => self.strayed(dialog, &request, flow),
             SipEvent::Request {
                 transaction,
                 request,
@@ -201,11 +206,9 @@ impl Switch {
                     early::progressed(office, call, index, (status, &response));
                 });
             }
-            SipEvent::Answered { dialog, response } => {
-                self.leg(dialog, |office, call, index| {
-                    dial::answered(office, call, index, &response)
-                });
-            }
+            SipEvent::Answered { dialog, response } => self.leg(dialog, |office, call, index| {
+                dial::answered(office, call, index, &response);
+            }),
             SipEvent::Refused {
                 dialog,
                 status,
@@ -238,6 +241,7 @@ impl Switch {
             SipEvent::Expired { dialog } => self.leg(dialog, leave::expired),
             SipEvent::Incoming { .. }
             | SipEvent::Unproven { .. }
+            | SipEvent::Strayed { .. }
             | SipEvent::Request { .. }
             | SipEvent::Response { .. }
             | SipEvent::Ended { .. }

@@ -32,6 +32,7 @@ mod ports;
 mod proof;
 mod push;
 mod registrar;
+mod stray;
 mod target;
 mod timers;
 mod trace;

@@ -2,12 +2,13 @@
 //!
 //! One [`Dialog`] is one leg of a call. Who does what: `invite.rs` calls (UAC), `accept.rs` is called (UAS), `change.rs` and `modify.rs`
 //! change a session that stands (ours, theirs), `probe.rs` asks whether it does, `errand.rs` carries what only passes through the dialog, `bye.rs` ends it,
-//! `cancel.rs` ends it before it stood. `peer.rs` addresses the far end; before the answer `early.rs` tells our
+//! `cancel.rs` ends it before it stood, `alias.rs` names it to others. `peer.rs` addresses the far end; before the answer `early.rs` tells our
 //! forks apart and `prack.rs` makes our ringing arrive; `refresh.rs` keeps the time of a session. This file has what they share:
 //! the state, how a request inside the dialog is written and read, and the table that makes one `Ended` of every end.
 //! Not here: repeats and timeouts of single requests (`transaction/`), what a call is (`switch`).
 
 mod accept;
+mod alias;
 mod bye;
 mod cancel;
 mod change;
@@ -136,6 +137,11 @@ pub(crate) fn key(secret: &Secret, call_id: &str, local_tag: &str, remote_tag: &
 }
 
 impl Dialog {
+    /// Whether `flow` leads elsewhere than to where the peer was last.
+    pub(crate) fn is_elsewhere(&self, flow: Flow) -> bool {
+        (self.flow.transport, self.flow.remote) != (flow.transport, flow.remote)
+    }
+
     /// A request inside the dialog that is no repeat, no ACK and no CANCEL.
     pub(crate) fn receive(&mut self, layer: &mut Layer, request: &Message, flow: Flow) {
         let number = request.cseq().map_or(0, |(number, _)| number);
@@ -146,7 +152,7 @@ impl Dialog {
             return layer.reject(request, flow, 500, &[]);
         }
         *last = (*last).max(Some(number));
-        // The tags prove that it is the peer: a phone whose NAT or connection changed is found again.
+        // It is the peer, from where it was or let in by who knows it: a phone that moved is found again.
         self.flow = flow;
         match request.method() {
             Method::Bye => self.hung_up(layer, request),

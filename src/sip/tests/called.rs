@@ -251,8 +251,34 @@ fn a_peer_that_moved_is_found_where_it_is() {
     let mut w = Wire::new();
     let (dialog, tag) = w.answered();
     w.hears(&inside("ACK", "z9hG4bKc", 1, &tag), "");
+    let home = w.flow;
     w.flow.remote.set_port(40000);
+    w.told();
     w.hears(&inside("INFO", "z9hG4bKi", 2, &tag), "");
+    let Some(SipEvent::Strayed { request, flow, .. }) = w.events.pop() else {
+        panic!("it may be anybody");
+    };
+    // Who is turned away has changed nothing: neither where the peer is nor its numbers.
+    let challenge = [(
+        "WWW-Authenticate",
+        "Digest realm=\"pbx\", nonce=\"1\"".to_owned(),
+    )];
+    w.endpoint
+        .turn_away(w.now, &request, flow, (401, &challenge));
+    w.drain();
+    assert_eq!(w.lines(), ["401"]);
+    w.flow = home;
+    w.hears(&inside("INFO", "z9hG4bKj", 2, &tag), "");
+    assert_eq!(w.lines(), ["200"]);
+    w.flow = flow;
+    w.hears(&inside("INFO", "z9hG4bKl", 3, &tag), "");
+    let Some(SipEvent::Strayed { request, flow, .. }) = w.events.pop() else {
+        panic!("it may be anybody");
+    };
+    w.endpoint.let_in(w.now, dialog, &request, flow);
+    w.drain();
+    w.hears(&inside("INFO", "z9hG4bKm", 4, &tag), "");
+    assert_eq!(w.lines(), ["200", "200"]);
     w.endpoint.bye(w.now, dialog, None);
     w.drain(); // asserts the remote
     let bye = w.take_sent().pop().unwrap();

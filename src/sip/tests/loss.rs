@@ -417,6 +417,7 @@ fn of(event: &SipEvent) -> DialogId {
         | SipEvent::Info { dialog, .. }
         | SipEvent::Probed { dialog, .. }
         | SipEvent::HungUp { dialog, .. }
+        | SipEvent::Strayed { dialog, .. }
         | SipEvent::Ended { dialog } => *dialog,
         SipEvent::Unproven { .. }
         | SipEvent::Request { .. }

@@ -97,7 +97,7 @@ impl Switch {
         if names.early_only {
             return Err(486);
         }
-        // Whoever watches a lamp knows the dialog's names; a talk is none the less taken over only by its own extension.
+        // Whoever watches a lamp can name the dialog; a talk is none the less taken over only by its own extension.
         if leg.party.number != number {
             return Err(403);
         }

@@ -45,10 +45,15 @@ impl Names {
     }
 
     /// The dialog, live or just ended. RFC 3891 §3 has our tag in `to-tag`; a busy lamp names the watched phone's dialog
-    /// as that phone sees it (RFC 4235 §4.1.3), so that ours is the other one.
+    /// as that phone sees it (RFC 4235 §4.1.3), so that ours is the other one, and by aliases.
     pub(super) fn dialog(&self, office: &Office) -> Option<DialogId> {
         let named = |ours: &str, theirs: &str| office.sip.dialog_named(&self.call_id, ours, theirs);
-        named(&self.to_tag, &self.from_tag).or_else(|| named(&self.from_tag, &self.to_tag))
+        named(&self.to_tag, &self.from_tag)
+            .or_else(|| named(&self.from_tag, &self.to_tag))
+            .or_else(|| {
+                let tags = (self.to_tag.as_str(), self.from_tag.as_str());
+                office.sip.dialog_aliased(&self.call_id, tags)
+            })
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn body(
 }
 
 /// One dialog, seen from the watched phone: `local-tag` is the phone's. Whoever wants the call sends an INVITE whose
-/// Replaces has these three names (RFC 4235 §4.1.2, RFC 3891).
+/// Replaces has these three names (RFC 4235 §4.1.2, RFC 3891): aliases, good for that alone.
 fn dialog(xml: &mut String, entity: &str, host: &str, (view, state): (&LegView, &str)) {
     let local_tag = match &view.phone_tag {
         Some(tag) => format!(" local-tag=\"{}\"", escape(tag)),

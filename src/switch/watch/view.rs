@@ -24,7 +24,7 @@ pub(super) struct LegView {
     pub(super) progress: Progress,
     /// The party called; else it was called.
     pub(super) initiator: bool,
-    /// The SIP names of the dialog between the party's phone and us.
+    /// How the dialog between the party's phone and us may be called: its own names are for the two of us.
     pub(super) call_id: String,
     pub(super) our_tag: String,
     pub(super) phone_tag: Option<String>,
@@ -82,7 +82,7 @@ impl Call {
     /// How leg `index` stands, unless it is over or its phone has not been asked yet.
     fn view(&self, office: &Office, index: usize, leg: &Leg) -> Option<LegView> {
         let rings = matches!(&self.activity, Activity::Dial(dial) if dial.progress != early::Progress::Nothing);
-        let names = office.sip.names(leg.dialog?)?;
+        let names = office.sip.alias(leg.dialog?)?;
         let progress = match leg.state {
             LegState::Up => Progress::Confirmed,
             LegState::Early => Progress::Early,

@@ -194,6 +194,11 @@ impl Desk {
                 *ends += 1;
                 assert_eq!(*ends, 1, "{dialog:?} ended twice");
             }
+            SipEvent::Strayed {
+                dialog,
+                request,
+                flow,
+            } => self.endpoint.let_in(self.now, *dialog, request, *flow),
             SipEvent::Incoming { dialog, .. }
             | SipEvent::Cancelled { dialog, .. }
             | SipEvent::Confirmed { dialog, .. }

@@ -33,6 +33,7 @@ mod reliable;
 mod renegotiation;
 mod replaces;
 mod storm;
+mod stray;
 mod trace;
 mod transfer;
 mod trunks;

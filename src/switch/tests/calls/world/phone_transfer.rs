@@ -23,6 +23,13 @@ impl Phone {
         self.send(now, &branch, text);
     }
 
+    /// As [`Phone::refers`]; answers a challenge by itself.
+    pub(crate) fn refers_proving(&mut self, now: Instant, number: &str) {
+        self.adds("REFER", &format!("Refer-To: <sip:{number}@pbx>"));
+        self.secret = Some(("REFER".into(), self.dialog.target.clone()));
+        self.refers_by(now, "");
+    }
+
     /// A REFER outside any call with these header lines; answers the challenge by itself.
     pub(crate) fn refers_outside(&mut self, now: Instant, headers: &str) {
         self.adds("REFER", headers);
