@@ -116,7 +116,10 @@ impl Desk {
                     self.load(stream, known);
                 }
             }
-            Command::Join { a, b } => self.bring_together(&mut streams, *a, *b),
+            Command::Join { a, b } => {
+                self.forget_music(&mut streams, [*a, *b]);
+                self.bring_together(&mut streams, *a, *b);
+            }
             Command::Play {
                 play,
                 source,
@@ -174,6 +177,18 @@ impl Desk {
             && let Some(waiting) = known.waiting.take()
         {
             self.end(known.lane, stream, waiting.play);
+        }
+    }
+
+    /// To be joined ends what would be played without end, and so it does when that has not begun.
+    fn forget_music(&self, streams: &mut HashMap<StreamId, Known>, joined: [StreamId; 2]) {
+        for stream in joined {
+            let waiting = streams
+                .get(&stream)
+                .and_then(|known| known.waiting.as_ref());
+            if waiting.is_some_and(|waiting| waiting.repeat) {
+                self.forget(streams, stream);
+            }
         }
     }
 

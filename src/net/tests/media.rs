@@ -324,6 +324,37 @@ fn a_prompt_is_played_in_the_codec_of_the_stream() {
 }
 
 #[test]
+fn music_that_is_late_does_not_play_into_a_talk() {
+    let dir = tempfile::tempdir().unwrap();
+    write_prompt(&dir.path().join("hello.wav"));
+    let mut house = House::new(dir.path());
+    let alice = phone("127.0.0.1");
+    house.open(A, "127.0.0.1");
+    house.open(B, "127.0.0.1");
+    // It waits until the codec is known.
+    house.media.command(Command::Play {
+        stream: A,
+        play: PlayId(1),
+        source: Source::Prompt("hello".to_owned()),
+        repeat: true,
+    });
+    house.play(B, 2, "hello");
+    house.media.command(Command::Join { a: A, b: B });
+    let ended = |stream, play, finished| Event::PlayEnded {
+        stream,
+        play: PlayId(play),
+        finished,
+    };
+    assert_eq!(house.event(), ended(A, 1, false));
+    // What has an end is heard.
+    house.negotiate(A, Codec::Pcmu, alice.local_addr().unwrap());
+    house.negotiate(B, Codec::Pcmu, phone("127.0.0.1").local_addr().unwrap());
+    assert_eq!(house.event(), ended(B, 2, true));
+    assert_eq!(house.close(A).packets_out, 0);
+    house.close(B);
+}
+
+#[test]
 fn what_cannot_be_played_ends_at_once() {
     let dir = tempfile::tempdir().unwrap();
     write_prompt(&dir.path().join("hello.wav"));

@@ -42,7 +42,7 @@ pub(crate) fn cancelled(office: &mut Office, call: &mut Call, index: usize) {
 /// The party of leg `index` hung up.
 pub(crate) fn left(office: &mut Office, call: &mut Call, index: usize) {
     end::leg_ended(office, call, index);
-    if transfer::waited(call, index) {
+    if transfer::waited(office, call, index) {
         return;
     }
     if call.journey.has_turned() && call.is_up() {

@@ -19,6 +19,10 @@ use std::time::Duration;
 /// How long the transferrer is rung when nobody took what it sent on.
 const TAKE_BACK: Duration = Duration::from_secs(30);
 
+/// Who waited and hangs up within this time did so before it could know that its party is back: its BYE crossed our word,
+/// or its phone hangs up by itself when a transfer is over, whatever came of it.
+const REFLEX: Duration = Duration::from_secs(1);
+
 /// What came of a REFER and is not over.
 #[derive(Debug)]
 pub(crate) struct Transfer {
@@ -44,8 +48,8 @@ enum Stage {
     Returning(String),
     /// Somebody took it; the transferrer's phone has still to know.
     Taken,
-    /// Nobody took it and the two talk again; the transferrer's phone has still to know.
-    Back,
+    /// Nobody took it, for this reason, and the two talk again; the transferrer's phone has still to know, or its user.
+    Back(String),
 }
 
 /// A transfer as it was asked for and found in order.
@@ -76,7 +80,7 @@ impl Call {
     /// Who sent the party on that is not taken yet: shown to the target (RFC 3892).
     pub(crate) fn sent_by(&self) -> Option<&str> {
         let transfer = self.transfer.as_ref()?;
-        let open = !matches!(transfer.stage, Stage::Taken | Stage::Back);
+        let open = !matches!(transfer.stage, Stage::Taken | Stage::Back(_));
         open.then_some(transfer.by.as_str())
     }
 }
@@ -256,7 +260,7 @@ pub(crate) fn told(office: &mut Office, call: &mut Call, transaction: Transactio
     }
     match transfer.stage {
         Stage::Taken => release(office, call),
-        Stage::Back => call.transfer = None,
+        Stage::Back(_) => settle(call),
         Stage::Clearing(_) | Stage::Sought | Stage::Returning(_) => {}
     }
 }
@@ -267,26 +271,44 @@ fn release(office: &mut Office, call: &mut Call) {
         return;
     };
     office.timers.cancel(transfer.timer.take());
-    if transfer.stage != Stage::Back {
+    if !matches!(transfer.stage, Stage::Back(_)) {
         end::drop_leg(office, call, transfer.referrer, None);
     }
 }
 
+/// The two talk again: that is all over when the transferrer's phone knows, and its user may be taken to.
+fn settle(call: &mut Call) {
+    let told = |t: &&mut Box<Transfer>| t.progress.as_ref().is_none_or(Progress::is_over);
+    let knows = |t: &&mut Box<Transfer>| t.timer.is_none() && matches!(t.stage, Stage::Back(_));
+    if call.transfer.as_mut().filter(told).filter(knows).is_some() {
+        call.transfer = None;
+    }
+}
+
 /// Whether the party of leg `index`, who left, was a transferrer that only waited for the end: then the call goes on.
-pub(crate) fn waited(call: &mut Call, index: usize) -> bool {
+pub(crate) fn waited(office: &mut Office, call: &mut Call, index: usize) -> bool {
     let Some(transfer) = call.transfer.as_mut().filter(|t| t.referrer == index) else {
         return false;
     };
     transfer.progress = None;
-    match transfer.stage {
+    match &transfer.stage {
         Stage::Clearing(_) | Stage::Sought | Stage::Returning(_) => true,
         Stage::Taken => {
             call.transfer = None;
             true
         }
-        Stage::Back => {
-            call.transfer = None;
-            false
+        Stage::Back(why) => {
+            let (why, by, timer) = (why.clone(), transfer.by.clone(), transfer.timer.take());
+            if timer.is_none() {
+                call.transfer = None;
+                return false;
+            }
+            office.timers.cancel(timer);
+            transfer.stage = Stage::Returning(why);
+            call.disarm(office);
+            hold::tune(office, call);
+            ring_back(office, call, by);
+            true
         }
     }
 }
@@ -303,11 +325,12 @@ pub(crate) fn party_left(office: &mut Office, call: &mut Call, index: usize) {
     talk::party_left(office, call, index, why);
 }
 
-/// The target took too long.
+/// The target took too long; or the transferrer, who waited, did not hang up.
 pub(crate) fn due(office: &mut Office, call: &mut Call) {
     if let Some(transfer) = &mut call.transfer {
         transfer.timer = None;
     }
+    settle(call);
     fail(office, call, 408);
 }
 
@@ -318,7 +341,7 @@ pub(crate) fn fail(office: &mut Office, call: &mut Call, code: u16) -> bool {
     };
     match transfer.stage {
         Stage::Clearing(_) | Stage::Sought => {}
-        Stage::Returning(_) | Stage::Taken | Stage::Back => return false,
+        Stage::Returning(_) | Stage::Taken | Stage::Back(_) => return false,
     }
     let (by, referrer) = (transfer.by.clone(), transfer.referrer);
     let said = cause::phrase(code);
@@ -333,7 +356,7 @@ pub(crate) fn fail(office: &mut Office, call: &mut Call, code: u16) -> bool {
     call.disarm(office);
     let waits = call.legs.get(referrer).map(|leg| leg.state) == Some(LegState::Up);
     if waits {
-        reconnect(office, call, referrer);
+        reconnect(office, call, referrer, why);
     } else if office.config.calls.transfer_return.is_zero() {
         end::after_tone(office, call, code, Verdict::completed(why));
     } else {
@@ -343,18 +366,17 @@ pub(crate) fn fail(office: &mut Office, call: &mut Call, code: u16) -> bool {
 }
 
 /// The transferrer is still there: the two talk again.
-fn reconnect(office: &mut Office, call: &mut Call, referrer: usize) {
+fn reconnect(office: &mut Office, call: &mut Call, referrer: usize, why: String) {
     let Some(transfer) = &mut call.transfer else {
         return;
     };
-    transfer.stage = Stage::Back;
-    let told = transfer.progress.as_ref().is_none_or(Progress::is_over);
+    transfer.stage = Stage::Back(why);
     let by = transfer.by.clone();
+    let rings_again = !office.config.calls.transfer_return.is_zero();
+    transfer.timer = rings_again.then(|| office.arm(REFLEX, Timer::Transfer(call.id)));
     journey::turn(office, call, How::Returned, &by);
     call.to = by;
-    if told {
-        call.transfer = None;
-    }
+    settle(call);
     talk::start(office, call, referrer, Duration::ZERO, None);
 }
 
@@ -401,6 +423,6 @@ pub(crate) fn over(office: &mut Office, call: &mut Call) {
                 progress.last_word(office, 487);
             }
         }
-        Stage::Returning(_) | Stage::Taken | Stage::Back => {}
+        Stage::Returning(_) | Stage::Taken | Stage::Back(_) => {}
     }
 }

@@ -202,6 +202,54 @@ fn who_waits_talks_again_when_the_target_is_busy() {
 }
 
 #[test]
+fn who_hangs_up_as_its_party_comes_back_is_rung() {
+    for (seed, holds) in [(31, false), (32, true)] {
+        let mut world = talking(&["101", "102", "103"], seed, true);
+        world.phone("103").manner = Manner::Refuses(486);
+        let now = world.now;
+        if holds {
+            world.phone("101").holds(now);
+            world.passes(500);
+        }
+        refers(&mut world, "101", "103");
+        assert_eq!(*world.phone("101").progress().last().unwrap(), 486);
+        hangs_up(&mut world, "101");
+        world.passes(2_000);
+        assert!(world.talks("101", "102"), "its phone answers by itself");
+        // Later it is a hang-up like any other.
+        hangs_up(&mut world, "101");
+        assert_eq!(world.phone("102").state, State::Over(200));
+        let record = record(&mut world);
+        let parts = [
+            "102 101 dialled -",
+            "102 103 transferred 101!",
+            "102 101 returned 101",
+            "102 101 returned 101",
+        ];
+        assert_eq!(journey(&record), parts);
+        assert_eq!(record.reason, "hung up by 101");
+    }
+}
+
+#[test]
+fn who_talked_on_after_a_transfer_in_vain_may_hang_up() {
+    for patience in [5, 0] {
+        let mut world = World::with_config(&["101", "102", "103"], &[], 33, |config| {
+            config.calls.transfer_return = std::time::Duration::from_secs(patience);
+        });
+        world.dials("101", "102");
+        world.passes(2_000);
+        world.phone("103").manner = Manner::Refuses(486);
+        refers(&mut world, "101", "103");
+        // Nothing comes back to who does not want it, so there every hang-up counts.
+        world.passes(patience * 300);
+        hangs_up(&mut world, "101");
+        assert_eq!(world.phone("102").state, State::Over(200));
+        assert_eq!(record(&mut world).reason, "hung up by 101");
+    }
+}
+
+#[test]
 fn what_nobody_takes_rings_at_the_transferrer_again() {
     let mut world = talking(&["101", "102", "103"], 8, false);
     world.phone("103").manner = Manner::RingsOnly;
@@ -258,6 +306,7 @@ fn a_target_that_rings_too_long_is_given_up() {
     assert_eq!(*world.phone("101").progress().last().unwrap(), 408);
     assert!(world.talks("101", "102"));
     assert_eq!(world.phone("103").state, State::Over(487));
+    world.passes(1_000);
     hangs_up(&mut world, "101");
     assert_eq!(journey(&record(&mut world)).len(), 3);
 }
@@ -424,6 +473,7 @@ fn to_ones_own_number_rings_ones_own_phones() {
     // Its phone has but one line.
     assert_eq!(*world.phone("101").progress().last().unwrap(), 486);
     assert!(world.talks("101", "102"));
+    world.passes(1_000);
     hangs_up(&mut world, "101");
     assert_eq!(journey(&record(&mut world)).len(), 3);
 }
