@@ -1,6 +1,7 @@
 //! STUN Binding on the SIP port (RFC 5626 §3.5.2): phones behind NAT ask it what their address is, to keep the way open
 //! and to notice that it changed. Not ICE, and no other method.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -15,8 +16,12 @@ const UNKNOWN_ATTRIBUTES: u16 = 0x000A;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 /// USERNAME, MESSAGE-INTEGRITY, REALM, NONCE, and their successors: nobody proves anything here (RFC 5626 §8).
 const CREDENTIALS: [u16; 7] = [0x0006, 0x0008, 0x0014, 0x0015, 0x001C, 0x001D, 0x001E];
-/// Answers a second at one socket: what 30,000 phones need that ask every 30 s.
+/// Answers a second to one address: what 30,000 phones behind one router need that ask every 30 s.
 const RATE: u32 = 1_000;
+/// Answers a second at one socket.
+const RATE_OF_ALL: u32 = 20_000;
+/// Addresses are told apart by where they stand among so many, which nobody outside can know.
+const PLACES: usize = 1_024;
 
 /// What to answer to a datagram from `from`; `None` when it is no Binding request. An answer is at most 24 octets longer
 /// than what was asked.
@@ -92,28 +97,46 @@ fn message(kind: u16, transaction: [u8; 12], attributes: &[(u16, Vec<u8>)]) -> V
     message
 }
 
-/// How many answers went out in this second. Whoever forges a source gets no more than this of us, and of that hardly
-/// more than he sent.
+/// How many answers went out in this second: in all, and to whom. Whoever forges a source gets no more than this of us,
+/// and of that hardly more than he sent; whose address it is is without answers, and nobody else but one in [`PLACES`].
 #[derive(Default)]
-pub(crate) struct Rate(Mutex<Option<(Instant, u32)>>);
+pub(crate) struct Rate {
+    window: Mutex<Option<Window>>,
+    places: RandomState,
+}
+
+struct Window {
+    since: Instant,
+    all: u32,
+    of: Box<[u16; PLACES]>,
+}
 
 impl Rate {
     /// Counts one more, if there is room for it.
-    pub(crate) fn allows(&self, now: Instant) -> bool {
+    pub(crate) fn allows(&self, now: Instant, source: IpAddr) -> bool {
         let mut window = self
-            .0
+            .window
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        match &mut *window {
-            Some((since, count)) if now < *since + Duration::from_secs(1) => {
-                *count += 1;
-                *count <= RATE
-            }
-            other => {
-                *other = Some((now, 1));
-                true
-            }
+        let window = window.get_or_insert_with(|| Window {
+            since: now,
+            all: 0,
+            of: Box::new([0; PLACES]),
+        });
+        if now >= window.since + Duration::from_secs(1) {
+            (window.since, window.all) = (now, 0);
+            window.of.fill(0);
         }
+        let place = self.places.hash_one(source) as usize % PLACES;
+        let Some(count) = window.of.get_mut(place) else {
+            return false;
+        };
+        if window.all >= RATE_OF_ALL || u32::from(*count) >= RATE {
+            return false;
+        }
+        *count += 1;
+        window.all += 1;
+        true
     }
 }
 
@@ -185,8 +208,14 @@ mod tests {
     #[test]
     fn no_more_is_answered_in_a_second_than_phones_need() {
         let (rate, now) = (Rate::default(), Instant::now());
-        assert!((0..RATE).all(|_| rate.allows(now)));
-        assert!(!rate.allows(now) && !rate.allows(now + Duration::from_millis(999)));
-        assert!(rate.allows(now + Duration::from_secs(1)));
+        let one: IpAddr = "192.0.2.1".parse().unwrap();
+        assert!((0..RATE).all(|_| rate.allows(now, one)));
+        let later = now + Duration::from_millis(999);
+        assert!(!rate.allows(now, one) && !rate.allows(later, one));
+        // Nobody else is without an answer for that, until all together have theirs.
+        let others = (0..200_000_u32).map(|n| IpAddr::from(n.to_be_bytes()));
+        let answered = others.filter(|other| rate.allows(now, *other)).count();
+        assert_eq!(answered, (RATE_OF_ALL - RATE) as usize);
+        assert!(rate.allows(now + Duration::from_secs(1), one));
     }
 }

@@ -113,7 +113,7 @@ impl UdpListener {
 
     fn answer_stun(&self, local: IpAddr, from: SocketAddr, bytes: &[u8]) {
         if let Some(answer) = stun::answer(bytes, from)
-            && self.stun.allows(Instant::now())
+            && self.stun.allows(Instant::now(), from.ip())
         {
             // One that gets lost is asked for again.
             let _ = self.send(local, from, &answer);

@@ -372,6 +372,28 @@ mod tests {
     }
 
     #[test]
+    fn a_condemned_connection_says_what_waits_and_ends() {
+        let streams = Streams::new(StreamLimits::default());
+        let mut seat = streams
+            .seat(flow("192.0.2.9:5060"), Origin::Accepted)
+            .unwrap();
+        let farewell = Bytes::from_static(b"SIP/2.0 403 Forbidden");
+        assert_eq!(
+            streams.push(seat.flow, farewell.clone(), None),
+            Pushed::Queued
+        );
+        streams.condemn(seat.flow.id);
+        streams.condemn(77);
+        assert_eq!(
+            streams.push(seat.flow, farewell.clone(), None),
+            Pushed::Absent
+        );
+        assert_eq!(seat.inbox.queue.try_recv(), Ok(farewell));
+        let ended = Err(mpsc::error::TryRecvError::Disconnected);
+        assert_eq!(seat.inbox.queue.try_recv(), ended);
+    }
+
+    #[test]
     fn a_stuck_connection_is_condemned_and_told_under_every_name() {
         let streams = Streams::new(StreamLimits::default());
         let asked = flow("192.0.2.9:5060");
