@@ -5,7 +5,7 @@ use crate::layers::{Layers, each_key};
 use crate::music::Media;
 use crate::phones::{Phones, Push};
 use crate::reach::{clash, is_host, is_reachable};
-use crate::safety::{Defence, Trace};
+use crate::safety::{self, Defence, Trace};
 pub use crate::wire::Dns;
 use directory::number::Network;
 use serde::Deserialize;
@@ -128,6 +128,7 @@ pub struct Rtp {
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
     pub listen: SocketAddr,
+    pub trusted_proxies: Vec<String>,
 }
 
 /// `[dialplan]`.
@@ -233,6 +234,7 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -339,6 +341,7 @@ impl Config {
         faults.extend(self.other_faults());
         faults.extend(self.calls.faults());
         faults.extend(self.defence.faults());
+        faults.extend(safety::proxy_faults(&self.http.trusted_proxies));
         faults.extend(self.trace.faults());
         faults
     }

@@ -180,6 +180,7 @@ impl Kind {
         match (section, key) {
             ("sip", "listen" | "local_networks" | "websocket_origins")
             | ("phones", "service_route")
+            | ("http", "trusted_proxies")
             | ("tls", "folders")
             | ("defence", "scanners" | "allow")
             | ("dns", "servers")

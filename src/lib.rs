@@ -5,6 +5,7 @@
 //! again. The rooms are the crates beside these files: `sip`, `media` and `directory` are the vocabulary, `switch` is
 //! the PBX, `dialplan`, `store`, `api` and `net` are its edges.
 
+mod browsers;
 mod calls;
 pub mod check;
 pub mod config;

@@ -97,6 +97,16 @@ impl Defence {
     }
 }
 
+/// `[http] trusted_proxies`.
+pub(crate) fn proxy_faults(proxies: &[String]) -> impl Iterator<Item = Error> {
+    let wrong = proxies.iter().filter(|text| Network::parse(text).is_none());
+    wrong.map(|text| {
+        let why = format!("{text:?} is no address and no network");
+        let mend = "for example [\"127.0.0.1\", \"10.0.0.0/8\"]";
+        fault("[http] trusted_proxies", why, mend)
+    })
+}
+
 /// `[trace]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -1,5 +1,6 @@
 //! Starts the rooms from the bottom up and ties them together.
 
+use crate::browsers::Browsers;
 use crate::config::Config;
 use crate::journal::Journal;
 use crate::run::{StartError, check_realm, in_words, open_store};
@@ -37,7 +38,7 @@ pub(crate) async fn start(config: &Config) -> Result<Started, StartError> {
     let (events, queue) = mpsc::channel(QUEUE);
     let (media_events, media_queue) = mpsc::channel(QUEUE);
     let live = Arc::new(Live::new());
-    let websocket = Arc::new(Browsers(transports.websockets()));
+    let websocket = Arc::new(Browsers::new(transports.websockets(), &config.http));
     let traces = traces(config)?;
     let reader = traces.as_ref().map(Traces::reader);
     let edges = Edges {
@@ -135,19 +136,6 @@ fn net_settings(config: &Config, tls: Option<&Arc<net::Certificates>>) -> net::S
         name_servers: config.dns.addresses().flatten().collect(),
         origins: config.sip.websocket_origins.clone().into(),
         ..net::Settings::default()
-    }
-}
-
-/// Browser phones at the HTTP port, as the API sees who takes them.
-struct Browsers(net::WebSockets);
-
-impl api::SipSocket for Browsers {
-    fn answer(&self, request: &axum::extract::Request) -> axum::http::Response<String> {
-        self.0.answer(request)
-    }
-
-    fn take(&self, stream: tokio::net::TcpStream, read: bytes::Bytes, secure: bool) {
-        tokio::spawn(self.0.clone().adopt(stream, read, secure));
     }
 }
 

@@ -37,7 +37,7 @@ pub use health::Certificate;
 pub use live::{Live, Phone};
 pub use numbers::Numbers;
 pub use serve::{Limits, serve};
-pub use websocket::SipSocket;
+pub use websocket::{Proxy, SipSocket};
 
 use std::sync::Arc;
 use store::{Store, TraceReader};

@@ -15,8 +15,17 @@ pub trait SipSocket: Send + Sync {
     /// 101, or why not.
     fn answer(&self, request: &Request) -> Response<String>;
 
-    /// Takes over a connection that was answered 101; `read` came behind the request. `secure`: the browser speaks TLS.
-    fn take(&self, stream: TcpStream, read: Bytes, secure: bool);
+    /// Takes over a connection that was answered 101; `read` came behind the request.
+    fn take(&self, stream: TcpStream, read: Bytes, proxy: Proxy);
+}
+
+/// What a request says of the proxies it came through. Anybody can write that.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxy {
+    /// The browser speaks TLS. Nothing is granted for it: it is only how the way is called in SIP.
+    pub secure: bool,
+    /// `X-Forwarded-For`: who asked, and whom each proxy heard it from.
+    pub forwarded_for: String,
 }
 
 pub(crate) async fn open(
@@ -29,20 +38,30 @@ pub(crate) async fn open(
     let answer = sip.answer(&request);
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         let upgrade = hyper::upgrade::on(&mut request);
-        let secure = is_secure(request.headers());
+        let proxy = Proxy {
+            secure: is_secure(request.headers()),
+            forwarded_for: forwarded_for(request.headers()),
+        };
         tokio::spawn(async move {
             // An error is that the browser left meanwhile.
             if let Ok(upgraded) = upgrade.await
                 && let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>()
             {
-                sip.take(parts.io.into_inner(), parts.read_buf, secure);
+                sip.take(parts.io.into_inner(), parts.read_buf, proxy);
             }
         });
     }
     Ok(answer.map(Body::from))
 }
 
-/// What the TLS proxy in front of us says. Nothing is granted for it: it is only how the way is called in SIP.
+/// Several headers are one list (RFC 9110 §5.3).
+fn forwarded_for(headers: &HeaderMap) -> String {
+    let values = headers.get_all("x-forwarded-for").iter();
+    let values: Vec<&str> = values.map(|v| v.to_str().unwrap_or("unknown")).collect();
+    values.join(",")
+}
+
+/// What the TLS proxy in front of us says.
 fn is_secure(headers: &HeaderMap) -> bool {
     let proto = headers.get("x-forwarded-proto");
     let proto = proto.and_then(|value| value.to_str().ok());

@@ -1,5 +1,6 @@
 //! WebSockets that begin elsewhere: on the HTTP port.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -28,10 +29,10 @@ impl WebSockets {
         answer(&self.greeting, request)
     }
 
-    /// Runs a connection that was answered 101, until it ends. `read` came behind the request; `secure` says that the
-    /// browser speaks TLS, to a proxy in front of us.
-    pub async fn adopt(self, stream: TcpStream, read: Bytes, secure: bool) {
-        let (Ok(local), Ok(remote)) = (stream.local_addr(), stream.peer_addr()) else {
+    /// Runs a connection that was answered 101, until it ends. `read` came behind the request; the browser is at `remote`,
+    /// which is the connection's peer or who is behind it; `secure` says that it speaks TLS, to a proxy in front of us.
+    pub async fn adopt(self, stream: TcpStream, read: Bytes, remote: SocketAddr, secure: bool) {
+        let Ok(local) = stream.local_addr() else {
             return;
         };
         let transport = if secure {
