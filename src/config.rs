@@ -99,6 +99,7 @@ pub struct Sip {
     pub min_se_s: u64,
     /// Read with [`net::Dscp`].
     pub dscp: String,
+    pub connections_per_source: usize,
     pub websocket_origins: Vec<String>,
 }
 
@@ -193,6 +194,7 @@ impl Default for Sip {
             session_expires_s: 1_800,
             min_se_s: 90,
             dscp: "CS3".into(),
+            connections_per_source: 64,
             websocket_origins: Vec::new(),
         }
     }
@@ -723,6 +725,17 @@ mod tests {
     fn what_the_edge_of_sip_cannot_use_is_a_fault() {
         for (name, text, key) in [
             ("SIP__DSCP", "64", "[sip] dscp"),
+            (
+                "SIP__CONNECTIONS_PER_SOURCE",
+                "0",
+                "[sip] connections_per_source",
+            ),
+            (
+                "SIP__CONNECTIONS_PER_SOURCE",
+                "4097",
+                "[sip] connections_per_source",
+            ),
+            ("SIP__CONNECTIONS_PER_SOURCE", "4096", ""),
             (
                 "SIP__WEBSOCKET_ORIGINS",
                 "phones.example",

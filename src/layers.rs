@@ -187,7 +187,14 @@ impl Kind {
             | ("emergency", "numbers") => Kind::List,
             ("defence", _)
             | ("trace", "retention_days" | "max_mb")
-            | ("sip", "max_calls" | "nat_keepalive_s" | "session_expires_s" | "min_se_s")
+            | (
+                "sip",
+                "max_calls"
+                | "connections_per_source"
+                | "nat_keepalive_s"
+                | "session_expires_s"
+                | "min_se_s",
+            )
             | ("phones", "ping_s" | "nat_expires_s")
             | ("calls", "transfer_return_s")
             | ("push", "wait_s" | "expires_s")

@@ -132,10 +132,13 @@ fn net_settings(config: &Config, tls: Option<&Arc<net::Certificates>>) -> net::S
     net::Settings {
         tls: tls.map(|certificates| certificates.server_config(&peers)),
         peers,
+        limits: net::StreamLimits {
+            per_source: config.sip.connections_per_source,
+            ..net::StreamLimits::default()
+        },
         dscp: config.sip.dscp.parse().unwrap_or_default(),
         name_servers: config.dns.addresses().flatten().collect(),
         origins: config.sip.websocket_origins.clone().into(),
-        ..net::Settings::default()
     }
 }
 

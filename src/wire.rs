@@ -38,6 +38,12 @@ pub(crate) fn faults(config: &Config) -> Vec<Error> {
             hint,
         ));
     }
+    let places = config.sip.connections_per_source;
+    if !(1..=net::StreamLimits::default().total).contains(&places) {
+        let hint = "64 suits most offices; one with many phones behind one address needs more";
+        let why = format!("{places} is not 1 to 4096");
+        faults.push(fault("[sip] connections_per_source", why, hint));
+    }
     let is_origin = |o: &&String| o.starts_with("https://") || o.starts_with("http://");
     if let Some(other) = config.sip.websocket_origins.iter().find(|o| !is_origin(o)) {
         let why = format!("{other:?} is no origin");
