@@ -171,6 +171,40 @@ def provider(binary):
     yield from over_both(binary, case)
 
 
+def too_short(binary):
+    """A caller that wants its session refreshed too often: 422, and the call goes on with what we ask for at least."""
+    def case(lab, transport):
+        callee = lab.called(transport, calls=1)
+        lab.run("uac_422", transport, keys={"dest": CALLEE}, hold=500)
+        done("uas", transport, callee)
+        return ("uac_422",)
+    yield from over_both(binary, case)
+
+
+def provider_reliably(binary):
+    """A provider that asks for 100rel is called, and calls with 100rel required: while we would ring reliably over its
+    trunk, and while we require it."""
+    with Lab(binary, OFFHOOK_RTP__TIMEOUT_S="600") as lab:
+        host, port, did = "127.0.0.9", util.free_ports(2, "127.0.0.9"), "+493012345600"
+        wishes = ("supported", "required")
+        options = {"timeout": 100, "recv_timeout": 60_000}
+        callee = lab.called("udp", calls=len(wishes), **options)
+        line = lab.start("uas_100rel", "udp", host=host, port=port, calls=len(wishes), **options)
+        started = [("uas", callee), ("uas_100rel", line)]
+        for wish in wishes:
+            trunk = {"host": host, "port": port, "auth": "address", "codecs": ["PCMU"], "numbers": {did: CALLEE},
+                     "reliable_provisionals": wish}
+            lab.server.call("PUT", "/trunks/line", trunk)
+            # It waits for the UPDATE that refreshes 90 s.
+            out = lab.start("uac", "udp", keys={"dest": "903055501234"}, hold=50_000, **options)
+            inward = lab.start("trunk_100rel", "udp", user="+4917012345", host=host, keys={"dest": did}, **options)
+            started += [("uac", out), ("trunk_100rel", inward)]
+            time.sleep(2)
+        for name, one in started:
+            done(name, "udp", one)
+        yield "over udp: uas_100rel and trunk_100rel as a provider, 100rel supported and required"
+
+
 def third_party(binary):
     """A controller connects two of our answers with one another: late offers on both legs (RFC 3725)."""
     def case(lab, transport):
@@ -231,5 +265,5 @@ def watching(binary):
 
 
 if __name__ == "__main__":
-    run([asking, calling, ringing_reliably, giving_up, refused, hung_up_by_the_called, provider, third_party, transferring,
-         writing, watching])
+    run([asking, calling, ringing_reliably, giving_up, refused, hung_up_by_the_called, provider, provider_reliably, too_short,
+         third_party, transferring, writing, watching])
