@@ -20,16 +20,18 @@ X-NAME: NAME-x
 Warning: 399 NAME-host \"NAME-warning at SELF\"
 Reason: Q.850;cause=31;text=\"NAME-reason at SELF\"";
 
-/// 101 and 102, each marked in whatever it sends.
+/// 101 to 103, each marked in whatever it sends.
 fn marked() -> World {
-    let mut world = World::new(&["101", "102"], 90);
-    for number in ["101", "102"] {
+    let mut world = World::new(&["101", "102", "103"], 90);
+    for number in ["101", "102", "103"] {
         let phone = world.phone(number);
         let name = format!("mark{number}");
         let lines = EVERYWHERE
             .replace("NAME", &name)
             .replace("SELF", &phone.address.ip().to_string());
-        for what in ["INVITE", "BYE", "CANCEL", "MESSAGE", "180", "200", "486"] {
+        for what in [
+            "INVITE", "BYE", "CANCEL", "MESSAGE", "REFER", "180", "183", "200", "302", "486",
+        ] {
             phone.adds(what, &lines);
         }
     }
@@ -38,7 +40,23 @@ fn marked() -> World {
 
 /// Nothing that 101 or 102 was sent says anything of the other's world.
 fn nothing_leaked(world: &mut World) {
-    for (own, other) in [("101", "102"), ("102", "101")] {
+    between(world, &[("101", "102"), ("102", "101")]);
+}
+
+/// The same of all three.
+fn nothing_leaked_of_three(world: &mut World) {
+    let numbers = ["101", "102", "103"];
+    let pairs = numbers.map(|own| numbers.map(|other| (own, other)));
+    let pairs = pairs
+        .concat()
+        .into_iter()
+        .filter(|(own, other)| own != other);
+    between(world, &pairs.collect::<Vec<_>>());
+}
+
+/// Nothing that the first of a pair was sent says anything of the second one's world.
+fn between(world: &mut World, pairs: &[(&str, &str)]) {
+    for &(own, other) in pairs {
         let from = world.phone(other);
         let address = from.address.ip().to_string();
         let heard = from
@@ -132,4 +150,72 @@ fn a_message_tells_nothing_of_where_it_was_written() {
             "{letter}"
         );
     }
+}
+
+/// 101 talks with 102.
+fn talking() -> World {
+    let mut world = marked();
+    world.dials("101", "102");
+    world.passes(2_000);
+    assert!(world.talks("101", "102"));
+    world
+}
+
+#[test]
+fn a_transfer_tells_none_of_three_of_the_others() {
+    for who in ["101", "102"] {
+        let mut world = talking();
+        let now = world.now;
+        world.phone(who).refers(now, "103");
+        world.passes(1_000);
+        let party = if who == "101" { "102" } else { "101" };
+        assert!(world.talks(party, "103"));
+        // The transferrer hears how it went (sipfrag), and no more.
+        let told = world.phone(who).told();
+        assert_eq!(told.last().unwrap(), "refer: SIP/2.0 200 OK, terminated");
+        nothing_leaked_of_three(&mut world);
+        let now = world.now;
+        world.phone("103").hangs_up(now);
+        assert_eq!(world.is_silent(), EMPTY);
+    }
+}
+
+#[test]
+fn a_target_that_refuses_tells_the_transferrer_its_status_alone() {
+    let mut world = talking();
+    world.phone("103").manner = Manner::Refuses(486);
+    let now = world.now;
+    world.phone("102").refers(now, "103");
+    world.passes(1_000);
+    assert!(world.phone("102").progress().contains(&486));
+    nothing_leaked_of_three(&mut world);
+}
+
+#[test]
+fn who_is_sent_on_learns_nothing_of_who_sent_it() {
+    let mut world = marked();
+    let phone = world.phone("102");
+    phone.manner = Manner::Refuses(302);
+    phone.adds("302", "Contact: <sip:103@mark102.example>\nServer: mark102");
+    world.dials("101", "102");
+    world.passes(2_000);
+    assert!(world.talks("101", "103"));
+    nothing_leaked_of_three(&mut world);
+}
+
+#[test]
+fn early_media_of_several_forks_tells_nothing_of_them() {
+    let mut world = marked();
+    world.phone("102").manner = Manner::Waits;
+    world.dials("101", "102");
+    world.passes(1_000);
+    for tag in ["markfork-a", "markfork-b"] {
+        world.phone("102").progresses(183, tag, true);
+        world.passes(500);
+    }
+    let now = world.now;
+    world.phone("102").answers_as(now, "markfork-b", true);
+    world.passes(1_000);
+    nothing_leaked(&mut world);
+    assert!(!world.phone("101").letters.concat().contains("markfork"));
 }
