@@ -1,6 +1,6 @@
 //! Lamps in the town: each phone watches the next, and when everybody is home the last each was told is that nothing goes on.
 
-use super::puppet::Puppet;
+use super::puppet::{Puppet, Stage};
 use super::town::{NUMBERS, Town};
 
 /// Long enough for one order, so that the end of a subscription is part of it.
@@ -31,6 +31,34 @@ impl Town {
         self.settles(1_000);
         assert_eq!(self.switch.sizes().subscriptions, NUMBERS.len());
         self.lost = lost;
+    }
+
+    /// While calls are up and nothing moves, a lamp shows as many talks of its phone as the phone itself knows.
+    pub(super) fn lamps_show_the_talks(&mut self) {
+        for index in 0..NUMBERS.len() {
+            let watched = &self.puppets[(index + 1) % NUMBERS.len()];
+            let talks = watched
+                .legs
+                .iter()
+                .filter(|leg| leg.stage == Stage::Up)
+                .count();
+            let watcher = &self.puppets[index];
+            let shown: usize = watcher
+                .lamps
+                .values()
+                .map(|document| document.matches("<state>confirmed").count())
+                .sum();
+            if shown != talks {
+                let lamps = watcher.lamps.values();
+                let fault = format!(
+                    "{} has {talks} talks, {} sees {:?}",
+                    watched.number,
+                    watcher.number,
+                    lamps.collect::<Vec<_>>()
+                );
+                self.faults.push(fault);
+            }
+        }
     }
 
     /// Every subscription lives, and the last it was told is the truth; then its time is over.

@@ -11,8 +11,8 @@ use puppet::Stage;
 use switch::{CallId, Event};
 use town::{NUMBERS, Town};
 
-/// So many towns, each with so many orders one after the other.
-const TOWNS: u64 = 20;
+/// Ten thousand orders: so many towns, each with so many orders one after the other.
+const TOWNS: u64 = 200;
 const ORDERS: usize = 50;
 /// What is done in one order.
 const DEEDS: usize = 30;
@@ -153,6 +153,11 @@ impl Town {
             self.passes(pause);
         }
         self.settles(5_000);
+        if self.lost == 0 {
+            self.is_silent();
+            self.settles(60_000);
+            self.lamps_show_the_talks();
+        }
         for _ in 0..4 {
             self.everybody_leaves();
             self.settles(12_000);

@@ -257,6 +257,10 @@ impl Puppet {
     fn is_answered(&mut self, code: u16, text: &str) {
         let branch = parameter(&field(text, "Via"), "branch");
         let invites = field(text, "CSeq").ends_with("INVITE");
+        // A CANCEL has the branch of its INVITE.
+        if field(text, "CSeq").ends_with("CANCEL") {
+            return;
+        }
         if code < 200 {
             return self.hears_ringing(text);
         }
