@@ -46,6 +46,13 @@ impl<T> Arena<T> {
         self.slots.len()
     }
 
+    /// Gives back what a flood made large, as far as no value lives above. Ids stay good.
+    pub(crate) fn give_back(&mut self) {
+        if is_oversized(self.slots.len(), self.slots.capacity()) {
+            self.slots.shrink_to_fit();
+        }
+    }
+
     /// Every id and value, by slot.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
         self.slots
@@ -54,10 +61,49 @@ impl<T> Arena<T> {
     }
 }
 
+/// Whether a table is so much too large that moving what is in it pays.
+pub(crate) fn is_oversized(len: usize, capacity: usize) -> bool {
+    capacity > 2_048 && len < capacity / 8
+}
+
 fn slot(id: u64) -> usize {
     (id & 0xffff_ffff) as usize
 }
 
 fn serial_of(id: u64) -> u32 {
     (id >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_table_shrinks_and_forgets_nobody() {
+        let mut arena = Arena::new();
+        let ids: Vec<u64> = (0..20_000).map(|n| arena.insert(n)).collect();
+        for id in ids.iter().skip(100) {
+            arena.remove(*id);
+        }
+        arena.give_back();
+        assert!(arena.slots.capacity() < 200, "{}", arena.slots.capacity());
+        for (id, n) in ids.iter().zip(0..20_000) {
+            assert_eq!(arena.get(*id), (n < 100).then_some(&n));
+        }
+        // A slot that is given anew has another id.
+        let fresh = arena.insert(7);
+        assert!(!ids.contains(&fresh));
+    }
+
+    #[test]
+    fn a_table_in_use_stays_as_it_is() {
+        let mut arena = Arena::new();
+        let ids: Vec<u64> = (0..10_000).map(|n| arena.insert(n)).collect();
+        for id in ids.iter().skip(2_500) {
+            arena.remove(*id);
+        }
+        let before = arena.slots.capacity();
+        arena.give_back();
+        assert_eq!(arena.slots.capacity(), before);
+    }
 }

@@ -348,7 +348,12 @@ pub struct Endpoint {
     pub(crate) layer: Layer,
     pub(crate) dialogs: Dialogs,
     pub(crate) subscriptions: Subscriptions,
+    /// When it was last looked whether tables are too large.
+    given_back: Option<Instant>,
 }
+
+/// How often that is.
+const GIVE_BACK: Duration = Duration::from_secs(10);
 
 impl Endpoint {
     pub fn new(config: Config) -> Endpoint {
@@ -356,6 +361,7 @@ impl Endpoint {
             layer: Layer::new(config),
             dialogs: Dialogs::new(),
             subscriptions: Subscriptions::new(),
+            given_back: None,
         }
     }
 
@@ -420,6 +426,11 @@ impl Endpoint {
         self.layer.wheel.touch(now);
         while let Some(alarm) = self.layer.wheel.pop() {
             self.ring_alarm(alarm);
+        }
+        if self.given_back.is_none_or(|at| now >= at + GIVE_BACK) {
+            self.given_back = Some(now);
+            self.layer.give_back();
+            self.dialogs.give_back();
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::arena::Arena;
+use crate::arena::{Arena, is_oversized};
 
 const SLOTS: u64 = 4096;
 const TICK_MS: u64 = 10;
@@ -96,6 +96,14 @@ impl<T> Wheel<T> {
             if !self.turn(now) {
                 return None;
             }
+        }
+    }
+
+    /// Gives back what a flood made large.
+    pub(crate) fn give_back(&mut self) {
+        self.live.give_back();
+        if is_oversized(self.due.len(), self.due.capacity()) {
+            self.due.shrink_to_fit();
         }
     }
 

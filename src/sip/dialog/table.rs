@@ -7,7 +7,7 @@ use crate::arena::Arena;
 use crate::endpoint::{DialogId, SipEvent};
 use crate::message::Message;
 use crate::secret::Key;
-use crate::transaction::Layer;
+use crate::transaction::{Layer, shrink};
 
 pub(crate) struct Dialogs {
     table: Arena<Dialog>,
@@ -24,6 +24,12 @@ impl Dialogs {
 
     pub(crate) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// Gives back what a flood made large.
+    pub(crate) fn give_back(&mut self) {
+        self.table.give_back();
+        shrink(&mut self.by_key);
     }
 
     pub(crate) fn insert(&mut self, dialog: Dialog) -> DialogId {

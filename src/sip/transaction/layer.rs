@@ -1,6 +1,7 @@
 //! The tables of transactions and what their machines want done. The machines themselves are one file each.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use super::ask::Ask;
 use super::strangers::Strangers;
 use super::write::{self, Draft};
 use super::{Act, Alarm, Event, Grow, Machine, Notice, Owner, Span, State, Transaction, step};
-use crate::arena::Arena;
+use crate::arena::{Arena, is_oversized};
 use crate::endpoint::{Config, DialogId, Output, SipEvent, TransactionId};
 use crate::flow::Flow;
 use crate::message::{Builder, Message, ParseError};
@@ -35,6 +36,13 @@ pub(crate) struct Layer {
     strangers: Strangers,
 }
 
+/// As [`Arena::give_back`], of a map.
+pub(crate) fn shrink<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+    if is_oversized(map.len(), map.capacity()) {
+        map.shrink_to_fit();
+    }
+}
+
 impl Layer {
     pub(crate) fn new(config: Config) -> Layer {
         Layer {
@@ -54,6 +62,19 @@ impl Layer {
 
     pub(crate) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// Gives back what a flood made large.
+    pub(crate) fn give_back(&mut self) {
+        self.wheel.give_back();
+        self.asks.give_back();
+        self.table.give_back();
+        shrink(&mut self.by_key);
+        shrink(&mut self.merged);
+        shrink(&mut self.flows);
+        if is_oversized(self.out.len(), self.out.capacity()) {
+            self.out.shrink_to_fit();
+        }
     }
 
     pub(crate) fn send(&mut self, flow: Flow, bytes: Bytes) {

@@ -25,7 +25,7 @@ use crate::subscribe::SubscriptionId;
 use crate::timers::TimerId;
 
 pub(crate) use auth::Auth;
-pub(crate) use layer::Layer;
+pub(crate) use layer::{Layer, shrink};
 pub(crate) use write::{Draft, contact};
 
 /// Which machine drives a transaction.
