@@ -81,7 +81,8 @@ class LossyRelay:
     def _ports(self, data, target, ours):
         """Notes where the sender of this SDP wants its audio, and puts our port in its place."""
         found = re.search(rb"\r\nm=audio (\d+) ", data)
-        if not found or found.group(1) == b"0":
+        # Port 9 is what a phone says that is asked by OPTIONS what it can do: it means nothing.
+        if not found or found.group(1) in (b"0", b"9"):
             return data
         port, own = int(found.group(1)), self.ports[ours]
         if len(str(port)) != len(str(own)):
