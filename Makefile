@@ -1,10 +1,11 @@
 # Offhook. `make run` starts the PBX, `make test` runs every test; both install what they need.
-.PHONY: run build test fuzz bench soak fmt lint need-build need-test need-bench need-fuzz
+.PHONY: run build test fuzz flood bench soak fmt lint need-build need-test need-bench need-fuzz
 export CARGO_TERM_COLOR ?= auto
 PHONES = tests/phones
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 OFFHOOK = $(TARGET)/release/offhook
-PHONE_TESTS = leftovers first_call hold audio_quality provider hostile silence nat storage scripts emergency browser lamps message transfer scenarios restart readme ladder flood
+# Two at a time, the longest first.
+PHONE_TESTS = scenarios audio_quality hold leftovers first_call provider hostile silence nat storage scripts emergency browser lamps message transfer restart readme ladder
 SECONDS_EACH ?= 600
 
 run: need-build
@@ -17,11 +18,16 @@ build: need-build
 test: need-test lint
 	cargo test --locked --workspace
 	cargo build --locked --release --bin offhook
-	set -e; for test in $(PHONE_TESTS); do echo "== $$test"; python3 $(PHONES)/$$test.py $(OFFHOOK); done
+	printf '%s\n' $(PHONE_TESTS) | xargs -P 2 -I TEST $(PHONES)/one.sh TEST $(OFFHOOK)
+	python3 $(PHONES)/flood.py $(OFFHOOK) 20
 
 # Ten minutes each of SIP, SDP and RTP; `make fuzz SECONDS_EACH=60` is shorter.
 fuzz: need-fuzz
 	SECONDS_EACH=$(SECONDS_EACH) tests/fuzz/run.sh
+
+# A whole minute of what `make test` tries for twenty seconds.
+flood: need-test build
+	python3 $(PHONES)/flood.py $(OFFHOOK)
 
 bench: need-bench build
 	python3 tests/bench/bench.py $(OFFHOOK)

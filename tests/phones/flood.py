@@ -5,8 +5,8 @@ with invented credentials unfinished: each sends a few, so that none is silenced
 what the PBX repeats. No call may lose 60 ms of audio, 99 % of the new calls must succeed, and 64·T1 after the flood
 memory is what it was, within 10 %.
 
-What memory was is measured after a first, short flood: the tables have the size then that such a flood needs, and keep
-it (slabs do not shrink). Another flood must add no more than 10 %. The report has the figures before any flood too.
+What memory was is measured after a first, short flood, of which the allocator keeps some. Another flood must add no more
+than 10 %. The report has the figures before any flood too.
 
 `flood.py PATH-TO-OFFHOOK [seconds of flood, 60] [audio calls, 100]`. The audio is sent and timed by a process of its own,
 by the kernel's time stamps, with what its own sender was late taken off: phones have processors of their own."""
