@@ -41,44 +41,53 @@ pub(crate) fn masked(message: &[u8]) -> Vec<u8> {
     out
 }
 
-fn name_of(line: &[u8]) -> Vec<u8> {
+/// Whether the header on `line` has one of `names`.
+fn is_named(line: &[u8], names: &[&str]) -> bool {
     let name = line.split(|b| matches!(b, b':' | b' ' | b'\t')).next();
-    name.unwrap_or_default().to_ascii_lowercase()
+    let name = name.unwrap_or_default();
+    names
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// Whether `text` begins with `start`, in whatever case.
+fn begins(text: &[u8], start: &str) -> bool {
+    let begin = text.get(..start.len());
+    begin.is_some_and(|begin| begin.eq_ignore_ascii_case(start.as_bytes()))
 }
 
 /// Whether the header says that the body is what somebody wrote to somebody (RFC 3428 §9, RFC 3862).
 fn is_letter(line: &[u8]) -> bool {
-    if !matches!(name_of(line).as_slice(), b"content-type" | b"c") {
+    if !is_named(line, &["content-type", "c"]) {
         return false;
     }
     let value = line.split(|b| *b == b':').nth(1).unwrap_or_default();
-    let value = value.trim_ascii().to_ascii_lowercase();
-    value.starts_with(b"text/") || value.starts_with(b"message/cpim")
+    let value = value.trim_ascii();
+    begins(value, "text/") || begins(value, "message/cpim")
 }
 
 fn is_proof(line: &[u8]) -> bool {
-    matches!(
-        name_of(line).as_slice(),
-        b"authorization"
-            | b"proxy-authorization"
-            | b"www-authenticate"
-            | b"proxy-authenticate"
-            | b"authentication-info"
-            | b"proxy-authentication-info"
-    )
+    const NAMES: [&str; 6] = [
+        "authorization",
+        "proxy-authorization",
+        "www-authenticate",
+        "proxy-authenticate",
+        "authentication-info",
+        "proxy-authentication-info",
+    ];
+    is_named(line, &NAMES)
 }
 
 /// The keys of the media (RFC 4568 `a=crypto`, RFC 4566 §5.12 `k=`, RFC 8839 `a=ice-pwd`), and digits that were typed.
 fn black_out_body(line: &mut [u8]) {
-    let lower = line.to_ascii_lowercase();
-    let secret = if lower.starts_with(b"a=crypto:") {
-        find(&lower, b"inline:").map(|at| at + 7)
-    } else if lower.starts_with(b"k=") {
+    let secret = if begins(line, "a=crypto:") {
+        find(&line.to_ascii_lowercase(), b"inline:").map(|at| at + 7)
+    } else if begins(line, "k=") {
         Some(2)
-    } else if lower.starts_with(b"a=ice-pwd:") {
+    } else if begins(line, "a=ice-pwd:") {
         Some(10)
-    } else if lower.starts_with(b"signal") {
-        find(&lower, b"=").map(|at| at + 1)
+    } else if begins(line, "signal") {
+        find(line, b"=").map(|at| at + 1)
     } else if line.iter().all(|b| b"0123456789*#ABCDabcd\r\n".contains(b)) {
         // The whole body of application/dtmf.
         Some(0)
