@@ -1,85 +1,28 @@
 //! Bans, kept over restarts. Written by [`crate::Writer`].
 
-use crate::queued::{self, Queued};
+use crate::queued::Queued;
 use crate::row::{Columns, plain};
-use crate::writer::{Sent, Shared};
-use crate::{Result, Store, Writer};
+use crate::{Result, Store};
 use directory::Ban;
 use sqlx::any::AnyRow;
-use std::collections::BTreeMap;
-use std::sync::{MutexGuard, PoisonError};
-
-/// What the database has not heard yet: the latest of each ban, by its id. The Switch makes only so many.
-pub(crate) type Pending = BTreeMap<String, BanChange>;
-/// Most of those.
-const PENDING: usize = 65_536;
-/// Most in one transaction.
-const AT_ONCE: usize = 500;
 
 /// What is to be done to one ban.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum BanChange {
     Keep(Ban),
-    Drop,
+    Drop { id: String },
 }
 
-impl Writer {
-    /// Remembers a ban; returns at once.
-    pub fn keep_ban(&self, ban: Ban) {
-        self.shared.change_ban(ban.id.clone(), BanChange::Keep(ban));
+impl Queued for BanChange {
+    type Key = String;
+
+    fn key(&self) -> String {
+        let (BanChange::Keep(Ban { id, .. }) | BanChange::Drop { id }) = self;
+        id.clone()
     }
 
-    /// Forgets a ban; returns at once.
-    pub fn drop_ban(&self, id: String) {
-        self.shared.change_ban(id, BanChange::Drop);
-    }
-}
-
-impl Shared {
-    fn change_ban(&self, id: String, change: BanChange) {
-        let mut bans = self.pending_bans();
-        if bans.len() >= PENDING && !bans.contains_key(&id) {
-            tracing::warn!(id, "ban not stored: too many wait for the database");
-            return;
-        }
-        bans.insert(id, change);
-        drop(bans);
-        self.work.notify_one();
-    }
-
-    pub(crate) async fn send_bans(&self, store: &Store) -> Sent {
-        let mut changes = Vec::new();
-        {
-            let mut bans = self.pending_bans();
-            while changes.len() < AT_ONCE
-                && let Some(change) = bans.pop_first()
-            {
-                changes.push(change);
-            }
-        }
-        if changes.is_empty() {
-            return Sent::Nothing;
-        }
-        match queued::apply(store, &changes).await {
-            Ok(()) => Sent::Some,
-            Err(e) => {
-                let mut bans = self.pending_bans();
-                for (id, change) in changes {
-                    bans.entry(id).or_insert(change);
-                }
-                Sent::Failed(e.to_string())
-            }
-        }
-    }
-
-    fn pending_bans(&self) -> MutexGuard<'_, Pending> {
-        self.bans.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Queued for (String, BanChange) {
     fn about(&self) -> String {
-        format!("ban {}", self.0)
+        format!("ban {}", self.key())
     }
 
     fn apply(store: &Store, changes: &[Self]) -> impl Future<Output = Result<()>> + Send {
@@ -96,12 +39,12 @@ impl Store {
         rows.iter().map(ban).collect()
     }
 
-    /// Applies all of `changes`, each with its ban's id, or none.
-    pub(crate) async fn change_bans(&self, changes: &[(String, BanChange)]) -> Result<()> {
+    /// Applies all of `changes` or none.
+    async fn change_bans(&self, changes: &[BanChange]) -> Result<()> {
         let mut transaction = self.pool.begin().await?;
-        for (id, change) in changes {
+        for change in changes {
             sqlx::query("DELETE FROM bans WHERE id = $1")
-                .bind(id.clone())
+                .bind(change.key())
                 .execute(&mut *transaction)
                 .await?;
             let BanChange::Keep(ban) = change else {

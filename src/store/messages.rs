@@ -1,79 +1,32 @@
 //! Text messages that wait for a phone, kept over restarts. Written by [`crate::Writer`].
 
-use crate::queued::{self, Queued};
+use crate::queued::Queued;
 use crate::row::{Columns, plain};
-use crate::writer::{Sent, Shared};
-use crate::{Result, Store, Writer};
+use crate::{Result, Store};
 use directory::StoredMessage;
 use sqlx::Row;
 use sqlx::any::AnyRow;
-use std::collections::BTreeMap;
-use std::sync::{MutexGuard, PoisonError};
 
-/// What the database has not heard yet, by the message's id; `None`: it is delivered or has expired.
-pub(crate) type Pending = BTreeMap<i64, Option<StoredMessage>>;
-/// Most of those. The Switch keeps fewer messages.
-const PENDING: usize = 65_536;
-/// Most in one transaction.
-const AT_ONCE: usize = 500;
-
-impl Writer {
-    /// Remembers a message; returns at once.
-    pub fn keep_message(&self, message: StoredMessage) {
-        self.shared.change_message(message.id, Some(message));
-    }
-
-    /// Forgets a message; returns at once.
-    pub fn drop_message(&self, id: i64) {
-        self.shared.change_message(id, None);
-    }
+/// What is to be done to one message.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum MessageChange {
+    Keep(StoredMessage),
+    /// It is delivered or has expired.
+    Drop {
+        id: i64,
+    },
 }
 
-impl Shared {
-    fn change_message(&self, id: i64, change: Option<StoredMessage>) {
-        let mut messages = self.pending_messages();
-        if messages.len() >= PENDING && !messages.contains_key(&id) {
-            tracing::warn!(id, "message not stored: too many wait for the database");
-            return;
-        }
-        messages.insert(id, change);
-        drop(messages);
-        self.work.notify_one();
+impl Queued for MessageChange {
+    type Key = i64;
+
+    fn key(&self) -> i64 {
+        let (MessageChange::Keep(StoredMessage { id, .. }) | MessageChange::Drop { id }) = self;
+        *id
     }
 
-    pub(crate) async fn send_messages(&self, store: &Store) -> Sent {
-        let mut changes = Vec::new();
-        {
-            let mut messages = self.pending_messages();
-            while changes.len() < AT_ONCE
-                && let Some(change) = messages.pop_first()
-            {
-                changes.push(change);
-            }
-        }
-        if changes.is_empty() {
-            return Sent::Nothing;
-        }
-        match queued::apply(store, &changes).await {
-            Ok(()) => Sent::Some,
-            Err(e) => {
-                let mut messages = self.pending_messages();
-                for (id, change) in changes {
-                    messages.entry(id).or_insert(change);
-                }
-                Sent::Failed(e.to_string())
-            }
-        }
-    }
-
-    fn pending_messages(&self) -> MutexGuard<'_, Pending> {
-        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Queued for (i64, Option<StoredMessage>) {
     fn about(&self) -> String {
-        format!("message {}", self.0)
+        format!("message {}", self.key())
     }
 
     fn apply(store: &Store, changes: &[Self]) -> impl Future<Output = Result<()>> + Send {
@@ -96,17 +49,14 @@ impl Store {
     }
 
     /// Applies all of `changes` or none.
-    pub(crate) async fn change_messages(
-        &self,
-        changes: &[(i64, Option<StoredMessage>)],
-    ) -> Result<()> {
+    async fn change_messages(&self, changes: &[MessageChange]) -> Result<()> {
         let mut transaction = self.pool.begin().await?;
-        for (id, change) in changes {
+        for change in changes {
             sqlx::query("DELETE FROM messages WHERE id = $1")
-                .bind(*id)
+                .bind(change.key())
                 .execute(&mut *transaction)
                 .await?;
-            let Some(message) = change else {
+            let MessageChange::Keep(message) = change else {
                 continue;
             };
             sqlx::query(

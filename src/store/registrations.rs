@@ -17,9 +17,10 @@ pub(crate) enum Change {
     DropSubscription { id: String },
 }
 
-impl Change {
-    /// What it is about: a later change of the same takes the place of an earlier one.
-    pub(crate) fn key(&self) -> (String, String) {
+impl Queued for Change {
+    type Key = (String, String);
+
+    fn key(&self) -> (String, String) {
         // No extension has the name of a table.
         let subscription = |id: &String| ("subscriptions".to_owned(), id.clone());
         match self {
@@ -29,9 +30,7 @@ impl Change {
             Change::DropSubscription { id } => subscription(id),
         }
     }
-}
 
-impl Queued for Change {
     fn about(&self) -> String {
         match self {
             Change::Keep(r) => format!("a registration of {}", r.extension),
@@ -63,7 +62,7 @@ impl Store {
     }
 
     /// Applies all of `changes` or none.
-    pub(crate) async fn change_registrations(&self, changes: &[Change]) -> Result<()> {
+    async fn change_registrations(&self, changes: &[Change]) -> Result<()> {
         let mut transaction = self.pool.begin().await?;
         for change in changes {
             match change {

@@ -1,17 +1,16 @@
 //! Writing behind: from the call path to the database without the one waiting for the other.
 //!
 //! A thread puts records into the spool file at once; a task takes them from there to the database, in
-//! batches, for as long as it takes. Registrations wait in memory only: a phone that was missed registers
-//! again. It is not the spool's format (`spool`) nor the SQL (`call_records`, `registrations`).
+//! batches, for as long as it takes. All else waits in memory only (`queued`): a phone that was missed registers
+//! again. It is not the spool's format (`spool`) nor the SQL (`call_records`, `registrations` and the others).
 
-use crate::bans::Pending;
-use crate::messages;
-use crate::queued;
+use crate::bans::BanChange;
+use crate::messages::MessageChange;
+use crate::queued::Queue;
 use crate::registrations::Change;
 use crate::spool::{Batch, Spool};
 use crate::{Error, Store};
-use directory::{CallRecord, Registration, Subscription};
-use std::collections::BTreeMap;
+use directory::{Ban, CallRecord, Registration, StoredMessage, Subscription};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -28,10 +27,6 @@ const MAILBOX: usize = 65_536;
 const SYNC: Duration = Duration::from_millis(200);
 /// Most records the thread puts into the spool at once.
 const SPOOLED_AT_ONCE: usize = 256;
-/// Most bindings that wait for the database.
-const BINDINGS: usize = 65_536;
-/// Most bindings in one transaction.
-const BINDINGS_AT_ONCE: usize = 500;
 /// After a batch: what comes meanwhile shares the next transaction, which costs as much as a single record's.
 const GATHER: Duration = Duration::from_millis(100);
 /// Between attempts while the database is away: doubled from the first to the last.
@@ -50,7 +45,7 @@ pub struct Writer {
     records: Option<SyncSender<Box<CallRecord>>>,
     spooler: Option<std::thread::JoinHandle<()>>,
     delivery: tokio::task::JoinHandle<()>,
-    pub(crate) shared: Arc<Shared>,
+    shared: Arc<Shared>,
 }
 
 /// Counts the records that are not yet in the database. Asking waits for nothing.
@@ -72,16 +67,15 @@ impl Backlog {
     }
 }
 
-pub(crate) struct Shared {
+struct Shared {
     spool: Mutex<Spool>,
-    /// The latest change of each (extension, binding).
-    changes: Mutex<BTreeMap<(String, String), Change>>,
-    pub(crate) bans: Mutex<Pending>,
-    pub(crate) messages: Mutex<messages::Pending>,
+    changes: Queue<Change>,
+    bans: Queue<BanChange>,
+    messages: Queue<MessageChange>,
     /// What is in the mailbox and in the spool.
     backlog: Backlog,
     /// Something is to be delivered.
-    pub(crate) work: Notify,
+    work: Notify,
     /// [`Writer::finish`] waits: no long pauses, and an end when nothing is left.
     finishing: AtomicBool,
     hurry: Notify,
@@ -97,9 +91,9 @@ impl Writer {
         backlog.more(left);
         let shared = Arc::new(Shared {
             spool: Mutex::new(spool),
-            changes: Mutex::default(),
-            bans: Mutex::default(),
-            messages: Mutex::default(),
+            changes: Queue::default(),
+            bans: Queue::default(),
+            messages: Queue::default(),
             backlog,
             work: Notify::new(),
             finishing: AtomicBool::new(false),
@@ -190,18 +184,38 @@ impl Writer {
         self.shared.backlog.clone()
     }
 
+    /// Remembers a ban; returns at once.
+    pub fn keep_ban(&self, ban: Ban) {
+        self.change_ban(BanChange::Keep(ban));
+    }
+
+    /// Forgets a ban; returns at once.
+    pub fn drop_ban(&self, id: String) {
+        self.change_ban(BanChange::Drop { id });
+    }
+
+    /// Remembers a message; returns at once.
+    pub fn keep_message(&self, message: StoredMessage) {
+        self.change_message(MessageChange::Keep(message));
+    }
+
+    /// Forgets a message; returns at once.
+    pub fn drop_message(&self, id: i64) {
+        self.change_message(MessageChange::Drop { id });
+    }
+
     fn change(&self, change: Change) {
-        let key = change.key();
-        let mut changes = self.shared.changes();
-        if changes.len() >= BINDINGS && !changes.contains_key(&key) {
-            tracing::warn!(
-                of = key.0,
-                "registration or subscription not stored: too many wait for the database"
-            );
-            return;
-        }
-        changes.insert(key, change);
-        drop(changes);
+        self.shared.changes.put(change);
+        self.shared.work.notify_one();
+    }
+
+    fn change_ban(&self, change: BanChange) {
+        self.shared.bans.put(change);
+        self.shared.work.notify_one();
+    }
+
+    fn change_message(&self, change: MessageChange) {
+        self.shared.messages.put(change);
         self.shared.work.notify_one();
     }
 }
@@ -240,10 +254,6 @@ impl Shared {
         self.backlog.more(after.saturating_sub(before));
         self.backlog.fewer(before.saturating_sub(after));
         done
-    }
-
-    fn changes(&self) -> MutexGuard<'_, BTreeMap<(String, String), Change>> {
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The thread: the mailbox into the spool until the Writer is gone. A record is in the file at once; one sync
@@ -329,9 +339,9 @@ impl Shared {
     async fn send_some(self: &Arc<Self>, store: &Store) -> Sent {
         let mut any = false;
         for sent in [
-            self.send_bans(store).await,
-            self.send_messages(store).await,
-            self.send_changes(store).await,
+            self.bans.send(store).await,
+            self.messages.send(store).await,
+            self.changes.send(store).await,
         ] {
             match sent {
                 Sent::Failed(why) => return Sent::Failed(why),
@@ -342,40 +352,6 @@ impl Shared {
         match self.send_records(store).await {
             Sent::Nothing if any => Sent::Some,
             sent => sent,
-        }
-    }
-
-    async fn send_changes(&self, store: &Store) -> Sent {
-        let changes = self.take_changes();
-        if changes.is_empty() {
-            return Sent::Nothing;
-        }
-        match queued::apply(store, &changes).await {
-            Ok(()) => Sent::Some,
-            Err(e) => {
-                self.put_back(changes);
-                Sent::Failed(e.to_string())
-            }
-        }
-    }
-
-    fn take_changes(&self) -> Vec<Change> {
-        let mut changes = self.changes();
-        let mut taken = Vec::new();
-        while taken.len() < BINDINGS_AT_ONCE {
-            match changes.pop_first() {
-                Some((_, change)) => taken.push(change),
-                None => break,
-            }
-        }
-        taken
-    }
-
-    /// Puts unsent changes back, except where a newer one of the same binding arrived.
-    fn put_back(&self, unsent: Vec<Change>) {
-        let mut changes = self.changes();
-        for change in unsent {
-            changes.entry(change.key()).or_insert(change);
         }
     }
 
