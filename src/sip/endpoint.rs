@@ -611,6 +611,11 @@ impl Endpoint {
         self.dialogs.aliased(&self.layer.secret, call_id, tags)
     }
 
+    /// The Call-ID of a live dialog.
+    pub fn call_id(&self, dialog: DialogId) -> Option<&str> {
+        self.dialogs.get(dialog).map(crate::dialog::Dialog::call_id)
+    }
+
     /// How a live dialog is called on the wire; for who is in it.
     pub fn names(&self, dialog: DialogId) -> Option<DialogNames> {
         self.dialogs.get(dialog).map(crate::dialog::Dialog::names)

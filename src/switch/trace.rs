@@ -151,16 +151,16 @@ pub(crate) fn begin(office: &mut Office, dialog: DialogId) {
     if !office.trace.enabled {
         return;
     }
-    let (Some(seat), Some(names)) = (
+    let (Some(seat), Some(call_id)) = (
         office.dialogs.get(&dialog).copied(),
-        office.sip.names(dialog),
+        office.sip.call_id(dialog),
     ) else {
         return;
     };
     let now = office.now;
+    let thread = office.trace.thread(call_id.as_bytes());
     let trace = &mut office.trace;
     trace.prune(now);
-    let thread = trace.thread(names.call_id.as_bytes());
     if trace.threads.len() >= DIALOGS || trace.threads.contains_key(&thread) {
         return;
     }
@@ -175,15 +175,15 @@ pub(crate) fn begin(office: &mut Office, dialog: DialogId) {
     );
     trace.by_dialog.insert(dialog, thread);
     trace.amounts.entry(seat.0).or_default().dialogs += 1;
-    let mut mine = Vec::new();
-    for _ in 0..trace.before.len() {
-        match trace.before.pop_front() {
-            Some(message) if message.thread == thread => mine.push(message),
-            Some(message) => trace.before.push_back(message),
-            None => break,
-        }
-    }
-    for message in mine {
+    // The newest first: those are at the end, where taking them out moves little.
+    let places = trace.before.iter().enumerate().rev();
+    let mine = places.filter(|(_, message)| message.thread == thread);
+    let mine: Vec<usize> = mine.map(|(place, _)| place).collect();
+    let mine: Vec<Before> = mine
+        .into_iter()
+        .filter_map(|place| trace.before.remove(place))
+        .collect();
+    for message in mine.into_iter().rev() {
         keep(office, counted, seat, message);
     }
 }

@@ -284,6 +284,10 @@ impl Dialog {
         transaction::contact(&layer.config, self.flow, &self.contact_user)
     }
 
+    pub(crate) fn call_id(&self) -> &str {
+        &self.call_id
+    }
+
     /// How this dialog is called on the wire.
     pub(crate) fn names(&self) -> DialogNames {
         let heard = match &self.phase {
