@@ -13,7 +13,7 @@ import urllib.error
 from desk import audio, phone, run
 from phonekit import sipp
 from phonekit.crowd import Crowd
-from server import Server
+from server import RTP_PORTS, Server
 
 HEAD = """fn internal(session) {
     let d = session.dialed;
@@ -408,7 +408,7 @@ def rtp_sockets(server):
     for line in open("/proc/net/udp").read().splitlines()[1:]:
         fields = line.split()
         port = int(fields[1].split(":")[1], 16)
-        if f"socket:[{fields[9]}]" in wanted and server.rtp <= port <= server.rtp + 999:
+        if f"socket:[{fields[9]}]" in wanted and server.rtp <= port <= server.rtp + RTP_PORTS - 1:
             ports.append(port)
     return ports
 

@@ -1,7 +1,6 @@
 """Starts the built PBX on a folder of its own with free ports, and talks to its REST API."""
 import json
 import os
-import random
 import shutil
 import signal
 import socket
@@ -16,10 +15,29 @@ from phonekit import util
 KEY = "a key for this run only, not a default"
 
 
+RTP_PORTS = 400     # of one PBX: enough for a hundred calls of two legs
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def claim_rtp():
+    """The first RTP port for one PBX, and the socket that keeps others off as long as it is open: they are bound during
+    calls only, so two that run at a time cannot see one another's. Away from the phones' ports and the system's own."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        for first in range(30_000, 32_400, RTP_PORTS):
+            claim = socket.socket()
+            try:
+                claim.bind(("127.0.0.1", first))
+                return first, claim
+            except OSError:
+                claim.close()
+        time.sleep(0.1)
+    raise AssertionError("all RTP ports for tests are taken")
 
 
 class Server:
@@ -30,8 +48,7 @@ class Server:
         self.own = data is None
         self.data = data or tempfile.mkdtemp(prefix="offhook-test-")
         self.sip, self.tls, self.http = free_port(), free_port(), free_port()
-        # Away from the phones' ports and the system's own, and not where another test's PBX has its first ones.
-        self.rtp = 2 * random.choice((random.randrange(15_000, 15_800), random.randrange(30_500, 32_200)))
+        self.rtp, self.claim = claim_rtp()
         self.env = env
         self.process = None
 
@@ -40,7 +57,7 @@ class Server:
                   for t, p in (("udp", self.sip), ("tcp", self.sip), ("tls", self.tls))]
         env = {**os.environ, "OFFHOOK_ADMIN_KEY": KEY, "OFFHOOK_SIP__LISTEN": ",".join(listen),
                "OFFHOOK_HTTP__LISTEN": f"127.0.0.1:{self.http}", "OFFHOOK_RTP__PORT_MIN": str(self.rtp),
-               "OFFHOOK_RTP__PORT_MAX": str(self.rtp + 999), **self.env}
+               "OFFHOOK_RTP__PORT_MAX": str(self.rtp + RTP_PORTS - 1), **self.env}
         self.log = open(os.path.join(self.data, "log.txt"), "ab")
         self.process = subprocess.Popen([self.binary, "serve", "--data-dir", self.data], env=env,
                                         stdout=self.log, stderr=self.log, preexec_fn=util.die_with_parent())
@@ -98,6 +115,18 @@ class Server:
         with open(os.path.join(self.data, "log.txt"), errors="replace") as f:
             return "".join(f.readlines()[-lines:])
 
+    def explain(self):
+        """What the PBX knows of the case that failed, for who reads the output of CI."""
+        print(f"the PBX's log ends with:\n{self.tail()}", flush=True)
+        try:
+            for record in self.get("/call-records?limit=2")["items"]:
+                print(json.dumps(record))
+                for message in self.get(f"/call-records/{record['id']}/sip")["messages"]:
+                    print(json.dumps(message)[:300])
+            print(json.dumps(self.get("/calls")), flush=True)
+        except (OSError, KeyError) as error:
+            print(f"more is not to be had: {error!r}", flush=True)
+
     def stop(self, how=signal.SIGTERM, seconds=8):
         if self.process and self.process.poll() is None:
             self.process.send_signal(how)
@@ -116,9 +145,12 @@ class Server:
             self.__exit__()
             raise
 
-    def __exit__(self, *_):
+    def __exit__(self, failed=None, *_):
         try:
+            if failed:
+                self.explain()
             self.stop()
         finally:
+            self.claim.close()
             if self.own:
                 shutil.rmtree(self.data, ignore_errors=True)
