@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use crate::room::Place;
 use crate::rtp::packet::HEADER_LEN;
 use crate::sender::{Load, Maker};
 use crate::stream::{Heard, Stream};
@@ -21,6 +22,8 @@ pub(crate) enum Path {
     Echo,
     /// To the stream with this key in the engine's table.
     Partner(usize, Route),
+    /// Into a room.
+    Room(Place),
 }
 
 /// How it gets there.
@@ -36,7 +39,7 @@ impl Path {
     pub(crate) fn partner(&self) -> Option<usize> {
         match self {
             Path::Partner(key, _) => Some(*key),
-            Path::Nowhere | Path::Echo => None,
+            Path::Nowhere | Path::Echo | Path::Room(_) => None,
         }
     }
 }
@@ -64,7 +67,7 @@ impl Route {
 }
 
 /// The length of the packets the party gets.
-fn frame_ms(to: &Negotiated) -> u32 {
+pub(crate) fn frame_ms(to: &Negotiated) -> u32 {
     match to.codec {
         // Opus is at its best, and libopus without a remainder, at 20 ms.
         Codec::Opus => 20,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Codec, Negotiated};
+use crate::{Codec, Negotiated, RoomId, Seat};
 
 /// One leg's RTP, in and out. `id >> 8` is the call it began in; streams that are joined live on one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -77,6 +77,24 @@ pub enum Command {
     StopPlay { stream: StreamId },
     /// The party of `stream` hears itself.
     Echo { stream: StreamId },
+    /// The stream sits down in a room from here on; an earlier partner, echo or other room is parted. `chimes`: those
+    /// who are there are told by a sound, now and when it leaves. What is played to it without end ends, as by `Join`.
+    /// `Part` leaves.
+    Enter {
+        stream: StreamId,
+        room: RoomId,
+        seat: Seat,
+        chimes: bool,
+    },
+    /// What the stream may in its room.
+    Seat { stream: StreamId, seat: Seat },
+    /// Says something to everybody in the room of `stream`, which is told its end by `PlayEnded`. Replaces what was
+    /// being said to the room before; in no room it ends at once.
+    Announce {
+        stream: StreamId,
+        play: PlayId,
+        source: Source,
+    },
     /// Answered by exactly one `Closed`, even for a stream never opened.
     Close { stream: StreamId },
 }
@@ -91,6 +109,9 @@ impl Command {
             | Command::Play { stream, .. }
             | Command::StopPlay { stream }
             | Command::Echo { stream }
+            | Command::Enter { stream, .. }
+            | Command::Seat { stream, .. }
+            | Command::Announce { stream, .. }
             | Command::Close { stream } => *stream,
             Command::Join { a, .. } => *a,
         }

@@ -8,11 +8,12 @@ use slab::Slab;
 
 use crate::bridge::{self, MAX_PACKET, Path, Route};
 use crate::play::Player;
+use crate::room::{Place, Rooms};
 use crate::sender::Load;
 use crate::stream::{Heard, Stream};
 use crate::{
-    Command, Event, Kind, Negotiated, NtpTime, PlayId, Settings, Source, StreamId, StreamStats,
-    Transmit,
+    Command, Event, Kind, Negotiated, NtpTime, PlayId, RoomId, Seat, Settings, Source, StreamId,
+    StreamStats, Transmit,
 };
 
 /// Room made for events and latches with each stream, so that packets and ticks need not allocate.
@@ -24,6 +25,7 @@ const QUEUE_LEAST: usize = 256;
 pub struct Engine {
     streams: Slab<Stream>,
     keys: HashMap<StreamId, usize>,
+    rooms: Rooms,
     events: VecDeque<Event>,
     latches: VecDeque<(StreamId, Option<SocketAddr>, Kind)>,
     buffer: Box<[u8; MAX_PACKET]>,
@@ -40,6 +42,7 @@ impl Engine {
         Engine {
             streams: Slab::new(),
             keys: HashMap::new(),
+            rooms: Rooms::default(),
             events: VecDeque::with_capacity(QUEUE_LEAST),
             latches: VecDeque::with_capacity(QUEUE_LEAST),
             buffer: Box::new([0; MAX_PACKET]),
@@ -66,6 +69,18 @@ impl Engine {
             } => self.play(stream, play, source, repeat),
             Command::StopPlay { stream } => self.with_key(stream, Engine::stop_play),
             Command::Echo { stream } => self.with_key(stream, Engine::echo),
+            Command::Enter {
+                stream,
+                room,
+                seat,
+                chimes,
+            } => self.enter(stream, room, (seat, chimes)),
+            Command::Seat { stream, seat } => self.seat(stream, seat),
+            Command::Announce {
+                stream,
+                play,
+                source,
+            } => self.announce(stream, (play, source)),
             Command::Close { stream } => self.close(stream),
         }
     }
@@ -140,6 +155,9 @@ impl Engine {
             stream.report((now, wall), &mut self.buffer, out);
             self.events.extend(stream.silence(now));
         }
+        let wires = (&mut *self.buffer, out);
+        self.rooms
+            .tick(now, (&mut self.streams, &mut self.events), wires);
     }
 
     /// Takes a stream out, with all that is known of it, to be put into another engine. Whom it heard and who heard it
@@ -183,6 +201,7 @@ impl Engine {
             Path::Echo if from.listens() => return bridge::relay(now, heard, packet, from, out),
             Path::Echo => return,
             Path::Partner(partner, _) => partner,
+            Path::Room(place) => return self.rooms.hear(now, place, heard, packet),
         };
         let Some((from, to)) = self.streams.get2_mut(key, partner) else {
             return;
@@ -192,6 +211,9 @@ impl Engine {
         }
         match (&mut from.path, heard.load) {
             (Path::Partner(_, Route::Relay), _) => bridge::relay(now, heard, packet, to, out),
+            (Path::Partner(_, Route::Transcode(coder)), Load::Noise) => {
+                coder.pass_over(&heard.header);
+            }
             (Path::Partner(_, Route::Transcode(coder)), Load::Event) => {
                 bridge::relay_event(now, (heard, packet), coder, to, out);
             }
@@ -199,7 +221,7 @@ impl Engine {
                 let payload = packet.get(heard.payload.clone()).unwrap_or_default();
                 bridge::transcode(now, (heard, payload), coder, to, (out, &mut self.buffer));
             }
-            (Path::Partner(_, Route::Mute) | Path::Echo | Path::Nowhere, _) => {}
+            (Path::Partner(_, Route::Mute) | Path::Echo | Path::Nowhere | Path::Room(_), _) => {}
         }
     }
 
@@ -253,6 +275,9 @@ impl Engine {
                 self.latches.push_back((id, None, kind));
             }
         }
+        if let Some(place) = stream.path.place() {
+            self.rooms.negotiated(place, stream);
+        }
         if !playable {
             self.stop_play(key);
         }
@@ -269,12 +294,8 @@ impl Engine {
         if a == b {
             return;
         }
-        for key in [a, b] {
-            let player = self.streams.get(key).and_then(|s| s.player.as_ref());
-            if player.is_some_and(Player::endless) {
-                self.stop_play(key);
-            }
-        }
+        self.stop_endless(a);
+        self.stop_endless(b);
         let joined = self.streams.get(a).and_then(|s| s.path.partner()) == Some(b);
         if joined {
             return;
@@ -285,6 +306,56 @@ impl Engine {
         self.route(b, a);
     }
 
+    fn stop_endless(&mut self, key: usize) {
+        let player = self.streams.get(key).and_then(|s| s.player.as_ref());
+        if player.is_some_and(Player::endless) {
+            self.stop_play(key);
+        }
+    }
+
+    fn enter(&mut self, id: StreamId, room: RoomId, (seat, chimes): (Seat, bool)) {
+        let Some(&key) = self.keys.get(&id) else {
+            return;
+        };
+        self.stop_endless(key);
+        let place = self.streams.get(key).and_then(|s| s.path.place());
+        if place.is_some_and(|place| self.rooms.is_in(place, room)) {
+            return self.seat(id, seat);
+        }
+        self.part(key);
+        if let Some(stream) = self.streams.get_mut(key)
+            && let Some(place) = self.rooms.enter(room, (key, stream), (seat, chimes))
+        {
+            stream.path = Path::Room(place);
+        }
+    }
+
+    fn seat(&mut self, id: StreamId, seat: Seat) {
+        if let Some(place) = self.place(id) {
+            self.rooms.seat(place, seat);
+        }
+    }
+
+    fn place(&self, id: StreamId) -> Option<Place> {
+        let key = self.keys.get(&id)?;
+        self.streams.get(*key)?.path.place()
+    }
+
+    fn announce(&mut self, id: StreamId, what: (PlayId, Source)) {
+        let unheard = self.rooms.announce(self.place(id), id, what);
+        self.cut_short(unheard);
+    }
+
+    fn cut_short(&mut self, unheard: impl IntoIterator<Item = Option<(StreamId, PlayId)>>) {
+        for (stream, play) in unheard.into_iter().flatten() {
+            self.events.push_back(Event::PlayEnded {
+                stream,
+                play,
+                finished: false,
+            });
+        }
+    }
+
     /// Says how what `from` hears gets to `to`.
     fn route(&mut self, from: usize, to: usize) {
         let Some((from, listener)) = self.streams.get2_mut(from, to) else {
@@ -292,7 +363,7 @@ impl Engine {
         };
         let before = match std::mem::replace(&mut from.path, Path::Nowhere) {
             Path::Partner(key, route) if key == to => route,
-            Path::Partner(..) | Path::Echo | Path::Nowhere => Route::Mute,
+            Path::Partner(..) | Path::Echo | Path::Nowhere | Path::Room(_) => Route::Mute,
         };
         let route = Route::between(from.negotiated(), listener.negotiated(), before);
         from.path = Path::Partner(to, route);
@@ -302,7 +373,12 @@ impl Engine {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
-        let partner = std::mem::replace(&mut stream.path, Path::Nowhere).partner();
+        let path = std::mem::replace(&mut stream.path, Path::Nowhere);
+        let partner = path.partner();
+        if let Some(place) = path.place() {
+            let unheard = self.rooms.leave(place);
+            self.cut_short([unheard]);
+        }
         if let Some(partner) = partner.and_then(|key| self.streams.get_mut(key)) {
             partner.path = Path::Nowhere;
         }

@@ -8,7 +8,7 @@
 //! (the `switch` crate does). SDP never crosses from leg to leg: each leg negotiates with us alone, see [`sdp`].
 //!
 //! Where next: [`engine`](Engine) for the doors, `stream.rs` for one leg's RTP with `latch.rs`, `sender.rs` and
-//! `report.rs`, `bridge.rs` for who hears whom with `transcoder.rs`, `play.rs` and `tone.rs` for what we say ourselves,
+//! `report.rs`, `bridge.rs` for who hears whom with `transcoder.rs`, `room` for three and more with `jitter.rs`, `play.rs` and `tone.rs` for what we say ourselves,
 //! [`codec`] and [`rtp`] for the sound and the packets.
 
 #![cfg_attr(
@@ -24,9 +24,11 @@ pub mod codec;
 mod command;
 mod engine;
 mod event;
+mod jitter;
 mod latch;
 mod play;
 mod report;
+mod room;
 pub mod rtp;
 pub mod sdp;
 mod sender;
@@ -40,4 +42,5 @@ pub use command::{
 };
 pub use engine::{Engine, Moving};
 pub use event::{Event, StreamStats};
+pub use room::{ANNOUNCEMENT_CODEC, Audience, RoomId, Seat};
 pub use sdp::{Direction, Dtmf, LocalMedia, Negotiated, SdpError};

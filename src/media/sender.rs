@@ -21,6 +21,8 @@ pub(crate) enum Maker {
     Play(u32),
     /// A transcoder that cuts the source with this SSRC into other packets.
     Reframed(u32),
+    /// The room it sits in.
+    Room,
 }
 
 /// What a packet carries.
@@ -29,6 +31,8 @@ pub(crate) enum Load {
     Voice,
     /// A telephone event: all its packets share the timestamp of its start (RFC 4733 §2.2).
     Event,
+    /// Comfort noise (RFC 3389): the party says nothing for a while.
+    Noise,
 }
 
 #[derive(Debug)]
@@ -140,7 +144,7 @@ impl Sender {
             return None;
         }
         let timestamp = match load {
-            Load::Voice => self.scaled(&map, heard.timestamp),
+            Load::Voice | Load::Noise => self.scaled(&map, heard.timestamp),
             Load::Event => self.event_start(now, Some(&map), heard.timestamp),
         };
         if load == Load::Voice && self.strays(now, timestamp) {

@@ -19,6 +19,8 @@ use crate::{
 
 /// Nobody presses keys faster for long; what does is no phone.
 const DIGIT_INTERVAL: Duration = Duration::from_millis(40);
+/// RFC 3551 §6: comfort noise of codecs with a clock of 8000 Hz.
+const NOISE: u8 = 13;
 /// Digits that may come at once after a stall of the network.
 const DIGIT_BURST: u32 = 16;
 
@@ -209,6 +211,8 @@ impl Stream {
         match load {
             Load::Voice => Some(negotiated.payload_type),
             Load::Event => negotiated.dtmf.map(|dtmf| dtmf.send),
+            // Nobody was offered comfort noise: a pause is one without it.
+            Load::Noise => None,
         }
     }
 
@@ -346,6 +350,8 @@ fn load(negotiated: &Negotiated, payload_type: u8) -> Option<Load> {
         .is_some_and(|dtmf| dtmf.receive == payload_type)
     {
         Some(Load::Event)
+    } else if payload_type == NOISE && negotiated.codec.clock_rate() == 8_000 {
+        Some(Load::Noise)
     } else {
         None
     }

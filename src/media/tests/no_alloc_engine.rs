@@ -11,10 +11,11 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use media::codec::Encoder;
 use media::rtp::packet::{self, Header};
 use media::{
-    Codec, Command, Direction, Dtmf, Engine, Kind, Negotiated, NtpTime, PlayId, Settings, Source,
-    StreamId, Tone, Transmit,
+    Audience, Codec, Command, Direction, Dtmf, Engine, Kind, Negotiated, NtpTime, PlayId, RoomId,
+    Seat, Settings, Source, StreamId, Tone, Transmit,
 };
 
 thread_local! {
@@ -159,4 +160,86 @@ fn a_relay_allocates_nothing() {
 fn a_transcode_allocates_nothing() {
     assert_eq!(minute(Codec::Pcmu, Codec::Pcma), 0);
     assert_eq!(minute(Codec::Pcmu, Codec::G722), 0);
+}
+
+/// An engine with one room, in which something is being announced.
+fn room(start: Instant, streams: &[StreamId], codec: impl Fn(usize) -> Codec) -> Engine {
+    let mut engine = Engine::new(1);
+    for (n, stream) in streams.iter().enumerate() {
+        open(&mut engine, start, *stream, codec(n));
+        let voice = match n {
+            10 => Audience::Only(streams[0]),
+            11 => Audience::Nobody,
+            _ => Audience::Everybody,
+        };
+        let hears = n != 9;
+        let enter = Command::Enter {
+            stream: *stream,
+            room: RoomId(1),
+            seat: Seat { voice, hears },
+            chimes: true,
+        };
+        engine.command(start, NtpTime(0), enter);
+    }
+    let announce = Command::Announce {
+        stream: streams[0],
+        play: PlayId(1),
+        source: Source::Tone(Tone::Busy),
+    };
+    engine.command(start, NtpTime(0), announce);
+    engine
+}
+
+/// Ten seconds of a room with members of every codec and packet length: some talk, some are lost, late or silent, one
+/// whispers, one presses keys, and something is announced.
+#[test]
+fn a_room_allocates_nothing() {
+    let start = Instant::now();
+    let streams: Vec<StreamId> = (1..=12).map(|n| StreamId(n << 8)).collect();
+    let codec = |n: usize| Codec::ALL[n % Codec::ALL.len()];
+    let mut engine = room(start, &streams, codec);
+    let known = SocketAddr::from(([10, 0, 0, 1], 4_000));
+    let mut encoders: Vec<Encoder> = (0..streams.len())
+        .map(|n| Encoder::new(codec(n), codec(n).sample_rate()).expect("its own rate"))
+        .collect();
+    let mut sink = Sink(0);
+    let mut packet = [0u8; 1_500];
+    let mut sound = [0i16; 960];
+    let before = ALLOCATIONS.get();
+    for i in 0..500u32 {
+        let now = start + Duration::from_millis(20 * u64::from(i));
+        for (n, stream) in streams.iter().enumerate() {
+            let codec = codec(n);
+            let samples = codec.sample_rate() as usize / 50;
+            for (at, sample) in sound.iter_mut().enumerate() {
+                *sample = (((at * 7 + n * 31) % 200) as i16 - 100) * 80;
+            }
+            let length = encoders[n].encode(&sound[..samples], &mut packet[12..]);
+            let key = i % 97 == 96;
+            let header = Header {
+                marker: false,
+                payload_type: if key {
+                    101
+                } else {
+                    codec.static_pt().unwrap_or(111)
+                },
+                sequence: i as u16,
+                timestamp: i * codec.clock_rate() / 50,
+                ssrc: stream.0 as u32,
+            };
+            packet::write(&header, &mut packet);
+            let lost = (i as usize + n).is_multiple_of(11) || (n > 6 && i % 100 > 50);
+            if !lost {
+                let length = if key { 16 } else { 12 + length };
+                engine.rtp(now, *stream, known, &mut packet[..length], &mut sink);
+            }
+        }
+        for step in 0..4 {
+            let wall = NtpTime(u64::from(i) << 26);
+            engine.tick(now + Duration::from_millis(5 * step), wall, &mut sink);
+        }
+        while engine.poll().is_some() || engine.latched().is_some() {}
+    }
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+    assert!(sink.0 > 500 * 12 * 30, "{}", sink.0);
 }

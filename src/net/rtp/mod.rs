@@ -6,6 +6,7 @@ mod lane;
 mod outlet;
 mod passage;
 mod priority;
+mod rooms;
 mod sockets;
 mod worker;
 
@@ -14,11 +15,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use media::{Clip, Codec, Command, Event, PlayId, Source, StreamId};
+use media::{Clip, Codec, Command, Event, PlayId, RoomId, Source, StreamId};
 use tokio::sync::mpsc;
 
 use crate::files::{Job, Loader};
 use lane::{Lane, Order};
+use rooms::Rooms;
 use worker::Worker;
 
 /// All media threads. A cheap handle; they end when the last handle is dropped.
@@ -31,6 +33,7 @@ struct Desk {
     lanes: Vec<Lane>,
     /// Held while a command is passed on, so that what is known here and what a worker is told have one order.
     streams: Mutex<HashMap<StreamId, Known>>,
+    rooms: Mutex<Rooms>,
     loader: Loader,
 }
 
@@ -40,6 +43,9 @@ struct Known {
     lane: usize,
     codec: Option<Codec>,
     waiting: Option<Waiting>,
+    room: Option<RoomId>,
+    /// What is to be said to its room.
+    announcing: Option<Waiting>,
 }
 
 /// A prompt that is being loaded, or that waits for the stream to be negotiated.
@@ -47,6 +53,29 @@ struct Waiting {
     play: PlayId,
     name: Arc<str>,
     repeat: bool,
+}
+
+impl Known {
+    fn on(lane: usize) -> Known {
+        Known {
+            lane,
+            codec: None,
+            waiting: None,
+            room: None,
+            announcing: None,
+        }
+    }
+}
+
+impl Waiting {
+    /// `None` for what need not be loaded.
+    fn of(play: PlayId, source: &Source, repeat: bool) -> Option<Waiting> {
+        let Source::Prompt(name) = source else {
+            return None;
+        };
+        let name = name.as_str().into();
+        Some(Waiting { play, name, repeat })
+    }
 }
 
 impl Media {
@@ -76,6 +105,7 @@ impl Media {
             Desk {
                 lanes,
                 streams: Mutex::default(),
+                rooms: Mutex::default(),
                 loader: Loader::start(sounds, done),
             }
         });
@@ -103,12 +133,7 @@ impl Desk {
         let stream = command.stream();
         match &command {
             Command::Open { .. } => {
-                let known = Known {
-                    lane: self.first_lane(stream),
-                    codec: None,
-                    waiting: None,
-                };
-                streams.insert(stream, known);
+                streams.insert(stream, Known::on(self.first_lane(stream)));
             }
             Command::Negotiated { negotiated, .. } => {
                 if let Some(known) = streams.get_mut(&stream) {
@@ -118,6 +143,9 @@ impl Desk {
             }
             Command::Join { a, b } => {
                 self.forget_music(&mut streams, [*a, *b]);
+                for stream in [*a, *b] {
+                    self.leave_room(&mut streams, stream);
+                }
                 self.bring_together(&mut streams, *a, *b);
             }
             Command::Play {
@@ -127,25 +155,37 @@ impl Desk {
                 ..
             } => {
                 self.forget(&mut streams, stream);
-                if let (Source::Prompt(name), Some(known)) = (source, streams.get_mut(&stream)) {
+                if let (Some(waiting), Some(known)) = (
+                    Waiting::of(*play, source, *repeat),
+                    streams.get_mut(&stream),
+                ) {
                     // What plays now ends now, though the file may take a moment.
                     self.pass(known.lane, Order::Engine(Command::StopPlay { stream }));
-                    known.waiting = Some(Waiting {
-                        play: *play,
-                        name: name.as_str().into(),
-                        repeat: *repeat,
-                    });
+                    known.waiting = Some(waiting);
                     return self.load(stream, known);
                 }
             }
             Command::StopPlay { .. } => self.forget(&mut streams, stream),
             Command::Close { .. } => {
                 self.forget(&mut streams, stream);
+                self.leave_room(&mut streams, stream);
                 let lane = self.lane_of(&streams, stream);
                 streams.remove(&stream);
                 return self.pass(lane, Order::Engine(command));
             }
-            Command::Part { .. } | Command::Echo { .. } => {}
+            Command::Enter { room, .. } => {
+                self.forget_music(&mut streams, [stream, stream]);
+                self.enter_room(&mut streams, stream, *room);
+            }
+            Command::Announce { play, source, .. } => {
+                if let (Some(waiting), Some(known)) =
+                    (Waiting::of(*play, source, false), streams.get_mut(&stream))
+                {
+                    return self.load_announcement(stream, known, waiting);
+                }
+            }
+            Command::Part { .. } | Command::Echo { .. } => self.leave_room(&mut streams, stream),
+            Command::Seat { .. } => {}
         }
         self.pass(self.lane_of(&streams, stream), Order::Engine(command));
     }
@@ -163,6 +203,10 @@ impl Desk {
     /// Streams of two calls may meet: `b` goes to the worker of `a`.
     fn bring_together(&self, streams: &mut HashMap<StreamId, Known>, a: StreamId, b: StreamId) {
         let lane = self.lane_of(streams, a);
+        self.bring(streams, b, lane);
+    }
+
+    fn bring(&self, streams: &mut HashMap<StreamId, Known>, b: StreamId, lane: usize) {
         if let Some(known) = streams.get_mut(&b).filter(|known| known.lane != lane) {
             let (exit, entrance) = passage::passage();
             self.pass(known.lane, Order::Leave(b, exit));
@@ -225,13 +269,24 @@ impl Desk {
         let Some(known) = streams.get_mut(&job.stream) else {
             return;
         };
-        if known.codec != Some(job.codec) {
+        let announced = known.announcing.take_if(|it| it.play == job.play);
+        let announcement = announced.is_some();
+        if known.codec != Some(job.codec) && !announcement {
             return;
         }
-        let Some(waiting) = known.waiting.take_if(|waiting| waiting.play == job.play) else {
+        let awaited = |known: &mut Known| known.waiting.take_if(|it| it.play == job.play);
+        let Some(waiting) = announced.or_else(|| awaited(known)) else {
             return;
         };
         match clip {
+            Some(clip) if announcement => {
+                let announce = Command::Announce {
+                    stream: job.stream,
+                    play: waiting.play,
+                    source: Source::Clip(clip),
+                };
+                self.pass(known.lane, Order::Engine(announce));
+            }
             Some(clip) => {
                 let play = Command::Play {
                     stream: job.stream,

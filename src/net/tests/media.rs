@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use media::{
-    Codec, Command, Direction, Event, Negotiated, PlayId, Settings, Source, StreamId, StreamStats,
+    Codec, Command, Direction, Event, Negotiated, PlayId, RoomId, Seat, Settings, Source, StreamId,
+    StreamStats,
 };
 use net::Media;
 use tokio::sync::mpsc::{Receiver, channel};
@@ -391,4 +392,66 @@ fn what_cannot_be_played_ends_at_once() {
     assert_eq!(house.event(), cut);
     assert!(matches!(house.event(), Event::Closed { stream: B, .. }));
     house.close(A);
+}
+
+#[test]
+fn phones_of_many_calls_meet_in_a_room_whichever_worker_they_were_on() {
+    let dir = tempfile::tempdir().unwrap();
+    write_prompt(&dir.path().join("hello.wav"));
+    let mut house = House::new(dir.path());
+    let calls = [0x300, 0x400, 0x500, 0x600].map(StreamId);
+    let phones = calls.map(|_| phone("127.0.0.1"));
+    let places = calls.map(|call| house.open(call, "127.0.0.1"));
+    for (call, phone) in calls.iter().zip(&phones) {
+        house.negotiate(*call, Codec::Pcmu, phone.local_addr().unwrap());
+        house.media.command(Command::Enter {
+            stream: *call,
+            room: RoomId(7),
+            seat: Seat::default(),
+            chimes: false,
+        });
+    }
+    let silence = media::codec::g711::ulaw(0);
+    for (speaker, place) in places.iter().enumerate() {
+        // A square wave that only the others hear.
+        let mut heard = [false; 4];
+        for sequence in 0..500u16 {
+            let mut packet = packet(0, sequence, 0);
+            for (at, byte) in packet.iter_mut().skip(12).enumerate() {
+                *byte = if at % 16 < 8 { 0x10 } else { 0x90 };
+            }
+            packet[8] = speaker as u8;
+            phones[speaker].send_to(&packet, place).unwrap();
+            for (phone, heard) in phones.iter().zip(&mut heard) {
+                *heard |= hear(phone).iter().any(|byte| byte & 0x7f < 0x20);
+            }
+            let others = heard.iter().filter(|heard| **heard).count();
+            if others == 3 {
+                break;
+            }
+        }
+        assert_eq!(heard.iter().filter(|heard| **heard).count(), 3, "{heard:?}");
+        assert!(!heard[speaker], "{speaker} hears itself");
+        // The line falls silent.
+        for phone in &phones {
+            while hear(phone).iter().any(|byte| *byte != silence) {}
+        }
+    }
+    house.media.command(Command::Announce {
+        stream: calls[1],
+        play: PlayId(1),
+        source: Source::Prompt("hello".to_owned()),
+    });
+    for phone in &phones {
+        while hear(phone).iter().all(|byte| *byte == silence) {}
+    }
+    let ended = Event::PlayEnded {
+        stream: calls[1],
+        play: PlayId(1),
+        finished: true,
+    };
+    assert_eq!(house.event(), ended);
+    for call in calls {
+        house.close(call);
+    }
 }

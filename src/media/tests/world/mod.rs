@@ -193,6 +193,8 @@ impl World {
 pub(crate) struct Phone {
     pub(crate) codec: Codec,
     pub(crate) header: Header,
+    /// Of its tone.
+    pub(crate) hz: f64,
     encoder: Encoder,
     samples: u64,
 }
@@ -208,17 +210,18 @@ impl Phone {
                 timestamp: u32::MAX - 1_000,
                 ssrc,
             },
+            hz: 1_000.0,
             encoder: Encoder::new(codec, codec.sample_rate()).unwrap(),
             samples: 0,
         }
     }
 
-    /// The next packet: `ms` of a 1000 Hz tone.
+    /// The next packet: `ms` of its tone.
     pub(crate) fn tone(&mut self, ms: u32) -> Vec<u8> {
         let rate = self.codec.sample_rate();
         let pcm: Vec<i16> = (0..rate / 1_000 * ms)
             .map(|i| {
-                let angle = (self.samples + u64::from(i)) as f64 * 1_000.0 * std::f64::consts::TAU;
+                let angle = (self.samples + u64::from(i)) as f64 * self.hz * std::f64::consts::TAU;
                 ((angle / f64::from(rate)).sin() * 8_000.0) as i16
             })
             .collect();

@@ -18,12 +18,17 @@ impl Joins {
                 self.part(*b);
                 self.0.extend([(*a, *b), (*b, *a)]);
             }
-            Command::Part { stream } | Command::Echo { stream } | Command::Close { stream } => {
+            Command::Part { stream }
+            | Command::Echo { stream }
+            | Command::Enter { stream, .. }
+            | Command::Close { stream } => {
                 self.part(*stream);
             }
             Command::Open { .. }
             | Command::Negotiated { .. }
             | Command::Play { .. }
+            | Command::Seat { .. }
+            | Command::Announce { .. }
             | Command::StopPlay { .. } => {}
         }
     }

@@ -52,7 +52,10 @@ impl Sound {
             Command::StopPlay { stream } => {
                 self.played.remove(stream);
             }
-            Command::Part { stream } | Command::Echo { stream } => self.part(*stream),
+            Command::Seat { .. } | Command::Announce { .. } => {}
+            Command::Part { stream } | Command::Echo { stream } | Command::Enter { stream, .. } => {
+                self.part(*stream)
+            }
             Command::Close { stream } => {
                 self.part(*stream);
                 self.negotiated.remove(stream);
