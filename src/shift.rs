@@ -403,6 +403,7 @@ mod tests {
             tls: directory::TrunkTls::default(),
             trust_identity: false,
             reliable_provisionals: directory::Reliability::Supported,
+            srtp: directory::Srtp::Off,
         }
     }
 

@@ -67,6 +67,7 @@ fn office() -> Directory {
         tls: directory::TrunkTls::default(),
         trust_identity: false,
         reliable_provisionals: directory::Reliability::Supported,
+        srtp: directory::Srtp::Off,
     };
     let extension = Extension {
         number: "101".into(),
@@ -79,6 +80,7 @@ fn office() -> Directory {
         max_contacts: 1,
         allow_weak_password: false,
         redirects: directory::Redirects::Follow,
+        srtp: directory::Srtp::Off,
         allowed_networks: Vec::new(),
         push_message_summary: false,
         watch_list: Vec::new(),

@@ -93,6 +93,7 @@ fn leg(leg: &LegRecord) -> Value {
         "loss_out": leg.loss_out,
         "jitter_ms": leg.jitter_ms,
         "rtt_ms": leg.rtt_ms,
+        "srtp": leg.srtp,
         "diagnosis": leg.diagnosis,
     })
 }

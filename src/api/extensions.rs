@@ -4,6 +4,7 @@ use crate::Shared;
 use crate::body::{Name, Object, merge};
 use crate::clock::now_ms;
 use crate::error::Error;
+use crate::fields::SRTP;
 use crate::fields::{Fields, Secret};
 use crate::live::Phone;
 use crate::page::Page;
@@ -11,7 +12,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use directory::{Extension, Ha1, Invalid, Redirects, extension};
+use directory::{Extension, Ha1, Invalid, Redirects, Srtp, extension};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -158,6 +159,7 @@ fn read(
         watch_list: fields.list("watch_list"),
         redirects: fields.word("redirects", &REDIRECTS, Redirects::default()),
         allowed_networks: fields.list("allowed_networks"),
+        srtp: fields.word("srtp", &SRTP, Srtp::default()),
     };
     let mut wrong = Vec::new();
     match password(
@@ -240,6 +242,7 @@ fn configured(e: &Extension) -> Map<String, Value> {
         "allowed_networks": e.allowed_networks,
         "push_message_summary": e.push_message_summary,
         "watch_list": e.watch_list,
+        "srtp": e.srtp,
     });
     match value {
         Value::Object(members) => members,

@@ -1,9 +1,16 @@
 //! Reads the members of a body one by one and collects everything that is wrong with them.
 
 use crate::error::Error;
-use directory::{Codec, Invalid};
+use directory::{Codec, Invalid, Srtp};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+
+/// The words for whether audio is encrypted.
+pub(crate) const SRTP: [(&str, Srtp); 3] = [
+    ("off", Srtp::Off),
+    ("optional", Srtp::Optional),
+    ("required", Srtp::Required),
+];
 
 /// The members of a body not read yet, and what was wrong with those read.
 ///

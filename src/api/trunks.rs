@@ -3,6 +3,7 @@
 use crate::Shared;
 use crate::body::{Name, Object, merge};
 use crate::error::Error;
+use crate::fields::SRTP;
 use crate::fields::{Fields, Secret};
 use crate::page::Page;
 use crate::trunk_tls;
@@ -10,7 +11,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use directory::{Invalid, Reliability, Trunk, TrunkAuth, TrunkTransport};
+use directory::{Invalid, Reliability, Srtp, Trunk, TrunkAuth, TrunkTransport};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use store::PasswordChange;
@@ -186,6 +187,7 @@ fn read(
             &RELIABILITIES,
             Reliability::default(),
         ),
+        srtp: fields.word("srtp", &SRTP, Srtp::default()),
     };
     if path.is_some_and(|path| path != trunk.name) {
         let why = "cannot be changed: it must be the name in the path";
@@ -243,6 +245,7 @@ fn configured(t: &Trunk) -> Map<String, Value> {
         "tls_client_name": t.tls.client_name,
         "trust_identity": t.trust_identity,
         "reliable_provisionals": t.reliable_provisionals,
+        "srtp": t.srtp,
     });
     match value {
         Value::Object(members) => members,

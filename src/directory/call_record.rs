@@ -47,6 +47,9 @@ pub struct LegRecord {
     pub rtt_ms: Option<f64>,
     /// Per cent of our packets that the party says it lost, from RTCP.
     pub loss_out: Option<f64>,
+    /// How its audio was encrypted, from beginning to end: the name of the SRTP profile. `None`: it was not, or not all.
+    #[serde(default)]
+    pub srtp: Option<String>,
     /// What went wrong on this leg, in words.
     pub diagnosis: Option<String>,
 }

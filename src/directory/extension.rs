@@ -1,7 +1,7 @@
 //! An extension: a number in the office that phones register for.
 
 use crate::number::Network;
-use crate::{Codec, Invalid};
+use crate::{Codec, Invalid, Srtp};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -55,6 +55,8 @@ pub struct Extension {
     /// The extensions that its phones watch with one subscription, in the order of their lamps.
     #[serde(default)]
     pub watch_list: Vec<String>,
+    #[serde(default)]
+    pub srtp: Srtp,
 }
 
 impl Extension {
@@ -169,6 +171,7 @@ mod tests {
             allowed_networks: vec!["192.0.2.0/24".into(), "office".into()],
             push_message_summary: false,
             watch_list: vec!["102".into(), "102".into()],
+            srtp: Srtp::Off,
         };
         let fields: Vec<_> = extension.check().into_iter().map(|i| i.field).collect();
         let all = [

@@ -1,7 +1,7 @@
 //! A trunk: a line to a provider or to another switch.
 
 use crate::extension::check_codecs;
-use crate::{Codec, Invalid, TrunkTls, number};
+use crate::{Codec, Invalid, Srtp, TrunkTls, number};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -65,6 +65,8 @@ pub struct Trunk {
     pub trust_identity: bool,
     #[serde(default)]
     pub reliable_provisionals: Reliability,
+    #[serde(default)]
+    pub srtp: Srtp,
 }
 
 impl Trunk {
@@ -159,6 +161,7 @@ mod tests {
             tls: TrunkTls::default(),
             trust_identity: false,
             reliable_provisionals: Reliability::Supported,
+            srtp: Srtp::Off,
         }
     }
 

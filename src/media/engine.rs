@@ -118,7 +118,7 @@ impl Engine {
         }
     }
 
-    /// A datagram came to the RTCP socket of `stream`.
+    /// A datagram came to the RTCP socket of `stream`. It may be decrypted in place.
     #[expect(clippy::too_many_arguments, reason = "the facts of one datagram")]
     pub fn rtcp(
         &mut self,
@@ -126,7 +126,7 @@ impl Engine {
         wall: NtpTime,
         stream: StreamId,
         from: SocketAddr,
-        packet: &[u8],
+        packet: &mut [u8],
         _out: &mut impl Transmit,
     ) {
         let Some(at) = self

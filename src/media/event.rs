@@ -64,4 +64,7 @@ pub struct StreamStats {
     pub remote: Option<SocketAddr>,
     /// Datagrams dropped because they did not come from the latched source.
     pub foreign_packets: u64,
+    /// RTP datagrams dropped because the negotiated keys do not open them, or because they were there before.
+    #[serde(default)]
+    pub sealed_packets: u64,
 }

@@ -9,7 +9,7 @@
 //!
 //! Where next: [`engine`](Engine) for the doors, `stream.rs` for one leg's RTP with `latch.rs`, `sender.rs` and
 //! `report.rs`, `bridge.rs` for who hears whom with `transcoder.rs`, `room` for three and more with `jitter.rs`, `play.rs` and `tone.rs` for what we say ourselves,
-//! [`codec`] and [`rtp`] for the sound and the packets.
+//! [`codec`] and [`rtp`] for the sound and the packets, `secure.rs` and [`srtp`] for their encryption.
 
 #![cfg_attr(
     test,
@@ -31,7 +31,9 @@ mod report;
 mod room;
 pub mod rtp;
 pub mod sdp;
+mod secure;
 mod sender;
+pub mod srtp;
 mod stream;
 mod tone;
 mod transcoder;
@@ -43,4 +45,4 @@ pub use command::{
 pub use engine::{Engine, Moving};
 pub use event::{Event, StreamStats};
 pub use room::{ANNOUNCEMENT_CODEC, Audience, RoomId, Seat};
-pub use sdp::{Direction, Dtmf, LocalMedia, Negotiated, SdpError};
+pub use sdp::{Direction, Dtmf, LocalMedia, Negotiated, Protection, SdpError, Security};

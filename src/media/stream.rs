@@ -12,6 +12,7 @@ use crate::play::{Player, Said};
 use crate::report::Reports;
 use crate::rtp::packet::{self, HEADER_LEN, Header};
 use crate::rtp::{dtmf, rtcp};
+use crate::secure::Secure;
 use crate::sender::{Load, Maker, Sender};
 use crate::{
     Direction, Event, Kind, Negotiated, NtpTime, PlayId, Settings, StreamId, StreamStats, Transmit,
@@ -42,6 +43,9 @@ pub(crate) struct Stream {
     heard_at: Instant,
     /// The last time a silence was told.
     told_at: Instant,
+    secure: Option<Box<Secure>>,
+    /// Datagrams that no key opened.
+    sealed: u64,
 }
 
 /// A packet of the party that goes on to whoever hears it.
@@ -81,6 +85,8 @@ impl Stream {
             digits_until: None,
             heard_at: now,
             told_at: now,
+            secure: None,
+            sealed: 0,
         }
     }
 
@@ -101,6 +107,7 @@ impl Stream {
         }
         self.heard_at = now;
         let unlocked = self.unlock_if_moved(&negotiated);
+        self.secure = Secure::new(&negotiated.security, self.secure.take());
         self.negotiated = Some(negotiated);
         unlocked
     }
@@ -120,10 +127,24 @@ impl Stream {
         }
     }
 
-    /// Judges a datagram of the RTP socket.
-    pub(crate) fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Received {
+    /// Judges a datagram of the RTP socket, which is decrypted in place. What comes encrypted proves first that it is the
+    /// party's: nobody else can lock the latch.
+    pub(crate) fn receive(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &mut [u8],
+    ) -> Received {
         let mut received = Received::default();
         let Some(negotiated) = &self.negotiated else {
+            return received;
+        };
+        let length = match &mut self.secure {
+            Some(secure) => secure.open(datagram),
+            None => Some(datagram.len()),
+        };
+        let Some(datagram) = length.and_then(|length| datagram.get(..length)) else {
+            self.sealed += 1;
             return received;
         };
         let Some((header, payload)) = packet::parse(datagram) else {
@@ -179,9 +200,16 @@ impl Stream {
         &mut self,
         (now, wall): (Instant, NtpTime),
         from: SocketAddr,
-        datagram: &[u8],
+        datagram: &mut [u8],
     ) -> bool {
         let Some(negotiated) = &self.negotiated else {
+            return false;
+        };
+        let length = match &mut self.secure {
+            Some(secure) => secure.open_report(datagram),
+            None => Some(datagram.len()),
+        };
+        let Some(datagram) = length.and_then(|length| datagram.get(..length)) else {
             return false;
         };
         let Some(compound) = rtcp::parse(datagram) else {
@@ -243,8 +271,14 @@ impl Stream {
             ..header
         };
         let written = packet::write(&header, packet);
-        self.sender.count(packet.len().saturating_sub(written));
-        out.send(self.id, Kind::Rtp, to, packet);
+        let sent = match &mut self.secure {
+            Some(secure) => secure.seal(packet),
+            None => Some(&*packet),
+        };
+        if let Some(sent) = sent {
+            self.sender.count(packet.len().saturating_sub(written));
+            out.send(self.id, Kind::Rtp, to, sent);
+        }
     }
 
     fn target(&self) -> Option<SocketAddr> {
@@ -306,8 +340,15 @@ impl Stream {
             return;
         }
         let length = self.reports.write((now, wall), &self.sender, buffer);
-        if let (Some(to), Some(packet @ [_, ..])) = (self.rtcp_target(), buffer.get(..length)) {
-            out.send(self.id, Kind::Rtcp, to, packet);
+        let (Some(to), Some(packet @ [_, ..])) = (self.rtcp_target(), buffer.get(..length)) else {
+            return;
+        };
+        let sent = match &mut self.secure {
+            Some(secure) => secure.seal_report(packet),
+            None => Some(packet),
+        };
+        if let Some(sent) = sent {
+            out.send(self.id, Kind::Rtcp, to, sent);
         }
     }
 
@@ -337,6 +378,7 @@ impl Stream {
             packets_out: self.sender.packets(),
             remote: self.rtp.source(),
             foreign_packets: self.rtp.foreign() + self.rtcp.foreign(),
+            sealed_packets: self.sealed,
             ..self.reports.stats()
         }
     }

@@ -339,7 +339,8 @@ fn from_extension(office: &mut Office, extension: &str, request: &Message) -> Ca
     let mut codecs = configured
         .map(|e| target::codecs(&e.codecs))
         .unwrap_or_default();
-    if emergency::number(office, &call.session.dialed).is_some() {
+    let for_help = emergency::number(office, &call.session.dialed).is_some();
+    if for_help {
         // The extension's own list goes first, but keeps nobody from calling for help.
         let mut others = media::Codec::ALL.to_vec();
         others.retain(|codec| !codecs.contains(codec));
@@ -350,6 +351,9 @@ fn from_extension(office: &mut Office, extension: &str, request: &Message) -> Ca
         trunk: None,
     };
     call.add(office, Leg::new(party, codecs));
+    if let Some(leg) = call.subject().filter(|_| for_help) {
+        leg.secrecy = leg.secrecy.lenient();
+    }
     call
 }
 

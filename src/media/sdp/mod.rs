@@ -3,19 +3,22 @@
 //! A leg negotiates with us alone, so there is no rewriting of foreign SDP here: [`offer`] writes ours, [`answer`]
 //! reads an offer and writes our answer, [`accept`] reads the answer to our offer. What comes of it is a [`Negotiated`].
 //!
-//! What it is *not*: ICE, DTLS and SDES are not spoken; a media line that demands them is refused.
-//! Where next: `read.rs` takes an SDP apart, `write.rs` puts one together.
+//! What it is *not*: ICE and DTLS are not spoken; a media line that demands them is refused.
+//! Where next: `read.rs` takes an SDP apart, `write.rs` puts one together, `sdes.rs` agrees on the keys of SRTP.
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Codec;
-use read::{Audio, Sound};
-use write::Format;
+use read::{Audio, Sound, Transport};
+use write::{Format, Line};
 
 mod read;
+mod sdes;
 mod write;
+
+pub use sdes::{Offered, Pair, Protection, Security};
 
 /// Our side of a leg's audio.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +33,8 @@ pub struct LocalMedia {
     pub version: u64,
     /// What we would like; the party may narrow it.
     pub direction: Direction,
+    #[serde(skip)]
+    pub protection: Protection,
 }
 
 /// Who sends, seen from the side that says it.
@@ -58,6 +63,9 @@ pub struct Negotiated {
     pub remote_rtcp: SocketAddr,
     /// Ours: `RecvOnly` means that the party holds us.
     pub direction: Direction,
+    /// Never written anywhere.
+    #[serde(skip)]
+    pub security: Security,
 }
 
 /// Payload types of telephone-event.
@@ -72,8 +80,16 @@ pub struct Dtmf {
 pub enum SdpError {
     #[error("malformed SDP: {0}")]
     Malformed(&'static str),
-    #[error("no plain RTP audio")]
+    #[error("no RTP audio")]
     NoAudio,
+    #[error("SRTP is demanded, but off here")]
+    Protected,
+    #[error("SRTP is required, but was not offered")]
+    Unprotected,
+    #[error("SRTP is required, but the answer has none")]
+    Downgraded,
+    #[error("no SRTP cipher in common")]
+    NoCommonCipher,
     #[error("no codec in common")]
     NoCommonCodec,
     #[error("no usable address")]
@@ -141,14 +157,29 @@ pub fn offer(local: &LocalMedia) -> Vec<u8> {
         // RFC 7587 §7, RFC 4733 §2.1: an event has the clock of the voice beside it.
         formats.push(Format::TelephoneEvent(DTMF_48000_TYPE, 48_000));
     }
-    write::offer(local, &formats).into_bytes()
+    let transport = if local.protection.is_required() {
+        Transport::Secure
+    } else {
+        // RFC 8643 §3.1: what may be encrypted is offered as plain RTP, with keys.
+        Transport::Plain
+    };
+    let line = Line {
+        formats: &formats,
+        direction: local.direction,
+        transport,
+        crypto: local
+            .protection
+            .offered()
+            .map_or_else(String::new, Offered::write),
+    };
+    write::offer(local, &line).into_bytes()
 }
 
 /// Our answer to `offer`, and what it agrees on. The answer names one codec only, the first of ours that the offer
 /// lists, so that the party cannot switch to another within the call; dynamic payload types are the offer's.
 pub fn answer(local: &LocalMedia, offer: &[u8]) -> Result<(Vec<u8>, Negotiated), SdpError> {
     let session = read::parse(offer)?;
-    let audio = read::audio(&session)?;
+    let audio = read::audio(&session, &local.protection)?;
     let listed = |codec: Codec| {
         let mut formats = audio.formats.iter();
         formats.find_map(|&(pt, sound)| (sound == Sound::Voice(codec)).then_some((pt, codec)))
@@ -163,10 +194,21 @@ pub fn answer(local: &LocalMedia, offer: &[u8]) -> Result<(Vec<u8>, Negotiated),
         send: pt,
         receive: pt,
     });
-    let negotiated = agree(local, &audio, (codec, payload_type, payload_type), dtmf)?;
-    // RFC 3264 §6.1, §8.4: sendonly is answered by recvonly, inactive by inactive.
-    let ours = (formats.as_slice(), negotiated.direction);
-    let text = write::answer(local, &session, audio.index, ours);
+    let mut negotiated = agree(local, &audio, (codec, payload_type, payload_type), dtmf)?;
+    let taken = local.protection.offered().zip(audio.crypto.as_ref());
+    let (security, crypto) = taken
+        .map(|(offered, crypto)| offered.take(crypto))
+        .unwrap_or_default();
+    negotiated.security = security;
+    let line = Line {
+        formats: &formats,
+        // RFC 3264 §6.1, §8.4: sendonly is answered by recvonly, inactive by inactive.
+        direction: negotiated.direction,
+        // RFC 8643 §3.2: plain RTP with keys is answered as such.
+        transport: audio.transport,
+        crypto,
+    };
+    let text = write::answer(local, &session, Some((audio.index, &line)));
     Ok((text.into_bytes(), negotiated))
 }
 
@@ -190,14 +232,17 @@ pub fn answer_again(
         ..now.clone()
     };
     // RFC 3264 §8.2: a stream offered with port 0 is answered with port 0.
-    let text = write::answer(local, &session, usize::MAX, (&[], off.direction));
+    let text = write::answer(local, &session, None);
     Ok((text.into_bytes(), off))
 }
 
 /// What the party's `answer` to our [`offer`] of the same `local` agrees on: the first codec it lists that we offered.
 pub fn accept(local: &LocalMedia, answer: &[u8]) -> Result<Negotiated, SdpError> {
     let session = read::parse(answer)?;
-    let audio = read::audio(&session)?;
+    let audio = read::audio(&session, &local.protection).map_err(|error| match error {
+        SdpError::Unprotected => SdpError::Downgraded,
+        other => other,
+    })?;
     let chosen = audio.formats.iter().find_map(|&(pt, sound)| match sound {
         Sound::Voice(codec) if local.codecs.contains(&codec) => Some((pt, codec)),
         Sound::Voice(_) | Sound::TelephoneEvent(_) => None,
@@ -211,7 +256,12 @@ pub fn accept(local: &LocalMedia, answer: &[u8]) -> Result<Negotiated, SdpError>
             DTMF_48000_TYPE
         },
     });
-    agree(local, &audio, (codec, payload_type, our_type(codec)), dtmf)
+    let types = (codec, payload_type, our_type(codec));
+    let mut negotiated = agree(local, &audio, types, dtmf)?;
+    if let Some((offered, crypto)) = local.protection.offered().zip(audio.crypto.as_ref()) {
+        negotiated.security = offered.taken(crypto).ok_or(SdpError::NoCommonCipher)?;
+    }
+    Ok(negotiated)
 }
 
 fn our_type(codec: Codec) -> u8 {
@@ -247,6 +297,7 @@ fn agree(
         remote: audio.remote,
         remote_rtcp: audio.remote_rtcp,
         direction: local.direction.and(audio.direction.reversed()),
+        security: Security::Plain,
     })
 }
 

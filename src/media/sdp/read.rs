@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use sdp_types::{Attribute, Connection, Media, Session};
 
-use super::{Direction, SdpError};
+use super::sdes::{self, Crypto};
+use super::{Direction, Protection, SdpError};
 use crate::Codec;
 
 /// More than any phone sends; a bound for the answer, which has as many lines.
@@ -34,6 +35,33 @@ pub(super) struct Audio {
     /// As the other side says it.
     pub(super) direction: Direction,
     pub(super) ptime_ms: u16,
+    pub(super) transport: Transport,
+    /// The keys that the other side sends with, and how.
+    pub(super) crypto: Option<Crypto>,
+}
+
+/// The transport of a media line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transport {
+    /// `RTP/AVP`.
+    Plain,
+    /// `RTP/SAVP` (RFC 3711 §12).
+    Secure,
+}
+
+impl Transport {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Transport::Plain => "RTP/AVP",
+            Transport::Secure => "RTP/SAVP",
+        }
+    }
+
+    fn of(media: &Media) -> Option<Transport> {
+        let mut known = [Transport::Plain, Transport::Secure].into_iter();
+        let known = known.find(|t| media.proto.eq_ignore_ascii_case(t.name()));
+        known.filter(|_| media.media == "audio")
+    }
 }
 
 /// Parses, and refuses what could not be answered.
@@ -56,24 +84,57 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Session, SdpError> {
     Ok(session)
 }
 
-fn is_plain_audio(media: &Media) -> bool {
-    media.media == "audio" && media.proto.eq_ignore_ascii_case("RTP/AVP")
-}
-
 /// Whether there is audio that could be ours, but all of it is switched off (RFC 3264 §8.2).
 pub(super) fn is_switched_off(session: &Session) -> bool {
-    let mut lines = session.medias.iter().filter(|m| is_plain_audio(m));
+    let mut lines = session.medias.iter().filter(|m| Transport::of(m).is_some());
     lines.next().is_some_and(|m| m.port == 0) && lines.all(|m| m.port == 0)
 }
 
-/// The first audio line over plain RTP that is not switched off.
-pub(super) fn audio(session: &Session) -> Result<Audio, SdpError> {
-    let (index, media) = session
-        .medias
-        .iter()
-        .enumerate()
-        .find(|(_, m)| is_plain_audio(m) && m.port != 0)
-        .ok_or(SdpError::NoAudio)?;
+/// The first audio line that is not switched off and is as well protected as asked: an encrypted one before a plain one.
+pub(super) fn audio(session: &Session, protection: &Protection) -> Result<Audio, SdpError> {
+    let mut plain = None;
+    let mut trouble = SdpError::NoAudio;
+    for (index, media) in session.medias.iter().enumerate() {
+        let Some(transport) = Transport::of(media).filter(|_| media.port != 0) else {
+            continue;
+        };
+        match crypto(media, transport, protection) {
+            Ok(Some(crypto)) => return line(session, index, media, (transport, Some(crypto))),
+            Ok(None) => plain = plain.or(Some((index, media))),
+            Err(error) => trouble = error,
+        }
+    }
+    let (index, media) = plain.ok_or(trouble)?;
+    line(session, index, media, (Transport::Plain, None))
+}
+
+/// The keys on a line; `None`: it is plain, and may be.
+fn crypto(
+    media: &Media,
+    transport: Transport,
+    protection: &Protection,
+) -> Result<Option<Crypto>, SdpError> {
+    let mut lines = values(&media.attributes, "crypto").peekable();
+    match (transport, protection) {
+        (Transport::Plain, Protection::Off) => return Ok(None),
+        (Transport::Secure, Protection::Off) => return Err(SdpError::Protected),
+        (_, Protection::Optional(_) | Protection::Required(_)) => {}
+    }
+    let unnamed = lines.peek().is_none();
+    match (sdes::first(lines), transport) {
+        (Some(crypto), _) => Ok(Some(crypto)),
+        (None, Transport::Plain) if !protection.is_required() => Ok(None),
+        (None, Transport::Plain) if unnamed => Err(SdpError::Unprotected),
+        (None, _) => Err(SdpError::NoCommonCipher),
+    }
+}
+
+fn line(
+    session: &Session,
+    index: usize,
+    media: &Media,
+    (transport, crypto): (Transport, Option<Crypto>),
+) -> Result<Audio, SdpError> {
     let connection = media.connections.first().or(session.connection.as_ref());
     let address = address(connection.ok_or(SdpError::BadAddress)?)?;
     let remote = SocketAddr::new(address, media.port);
@@ -84,6 +145,8 @@ pub(super) fn audio(session: &Session) -> Result<Audio, SdpError> {
         remote_rtcp: rtcp(media, remote),
         direction: direction(session, media, address),
         ptime_ms: ptime(media),
+        transport,
+        crypto,
     })
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use sdp_types::{Media, Session};
 
+use super::read::Transport;
 use super::{Direction, LocalMedia};
 use crate::Codec;
 
@@ -23,19 +24,28 @@ impl Format {
     }
 }
 
+/// What our audio line says.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    pub(super) formats: &'a [Format],
+    pub(super) direction: Direction,
+    pub(super) transport: Transport,
+    /// The lines with our keys.
+    pub(super) crypto: String,
+}
+
 /// An SDP whose only line is our audio.
-pub(super) fn offer(local: &LocalMedia, formats: &[Format]) -> String {
+pub(super) fn offer(local: &LocalMedia, line: &Line<'_>) -> String {
     let mut text = head(local, 0, 0);
-    audio_line(&mut text, local, formats, local.direction);
+    audio_line(&mut text, local, line);
     text
 }
 
-/// An SDP that answers the lines of `offer`: number `index` with our audio, the others with a refusal.
+/// An SDP that answers the lines of `offer`: the one of that number with our audio, the others with a refusal.
 pub(super) fn answer(
     local: &LocalMedia,
     offer: &Session,
-    index: usize,
-    (formats, direction): (&[Format], Direction),
+    ours: Option<(usize, &Line<'_>)>,
 ) -> String {
     // RFC 3264 §6: the answer's t= is the offer's.
     let (start, stop) = offer
@@ -45,10 +55,9 @@ pub(super) fn answer(
     let mut text = head(local, start, stop);
     // RFC 3264 §6: as many media lines, in the same order.
     for (at, media) in offer.medias.iter().enumerate() {
-        if at == index {
-            audio_line(&mut text, local, formats, direction);
-        } else {
-            refusal(&mut text, media);
+        match ours {
+            Some((index, line)) if at == index => audio_line(&mut text, local, line),
+            Some(_) | None => refusal(&mut text, media),
         }
     }
     text
@@ -63,22 +72,26 @@ fn head(local: &LocalMedia, start: u64, stop: u64) -> String {
     )
 }
 
-fn audio_line(text: &mut String, local: &LocalMedia, formats: &[Format], direction: Direction) {
+fn audio_line(text: &mut String, local: &LocalMedia, line: &Line<'_>) {
     let port = local.address.port();
-    put(text, format_args!("m=audio {port} RTP/AVP"));
-    for format in formats {
+    put(
+        text,
+        format_args!("m=audio {port} {}", line.transport.name()),
+    );
+    for format in line.formats {
         put(text, format_args!(" {}", format.payload_type()));
     }
     put(text, format_args!("\r\n"));
-    for format in formats {
+    for format in line.formats {
         describe(text, *format);
     }
+    text.push_str(&line.crypto);
     let rtcp = port.saturating_add(1);
     put(
         text,
         format_args!(
             "a=ptime:20\r\na=rtcp:{rtcp}\r\na={}\r\n",
-            direction.as_str()
+            line.direction.as_str()
         ),
     );
 }

@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 
 use media::codec::Encoder;
 use media::rtp::packet::{self, Header};
+use media::sdp::Pair;
+use media::srtp::{KeySeed, Keys, MAX_TRAILER, Profile, Protector};
 use media::{
     Audience, Codec, Command, Direction, Dtmf, Engine, Kind, Negotiated, NtpTime, PlayId, RoomId,
-    Seat, Settings, Source, StreamId, Tone, Transmit,
+    Seat, Security, Settings, Source, StreamId, Tone, Transmit,
 };
 
 thread_local! {
@@ -59,7 +61,21 @@ impl Transmit for Sink {
     }
 }
 
-fn open(engine: &mut Engine, now: Instant, stream: StreamId, codec: Codec) {
+fn keys(stream: StreamId, generation: u32) -> Keys {
+    let seed = KeySeed::of(&[1; 32], stream, generation);
+    Keys::of(&seed, Profile::AesCm128Sha1_80)
+}
+
+/// Keys for what the party of `stream` sends, and others for what we send.
+fn encrypted(stream: StreamId) -> Security {
+    Security::Sdes(Box::new(Pair {
+        ours: keys(stream, 1),
+        theirs: keys(stream, 0),
+        mki: 0,
+    }))
+}
+
+fn open(engine: &mut Engine, now: Instant, stream: StreamId, (codec, security): (Codec, Security)) {
     let settings = Settings {
         timeout: Duration::from_secs(9),
         hold_timeout: Duration::from_secs(9),
@@ -87,17 +103,23 @@ fn open(engine: &mut Engine, now: Instant, stream: StreamId, codec: Codec) {
         remote: address,
         remote_rtcp: SocketAddr::from(([10, 0, 0, 1], 4_001)),
         direction: Direction::SendRecv,
+        security,
     };
     engine.command(now, NtpTime(0), Command::Negotiated { stream, negotiated });
 }
 
 /// A minute of a call both ways, with keys, reports, foreign packets and a tone beside; allocations seen.
-fn minute(from: Codec, to: Codec) -> u64 {
+fn minute(from: Codec, to: Codec, secret: bool) -> u64 {
     let start = Instant::now();
     let mut engine = Engine::new(1);
-    open(&mut engine, start, A, from);
-    open(&mut engine, start, B, to);
-    open(&mut engine, start, C, to);
+    let security = |stream| match secret {
+        true => encrypted(stream),
+        false => Security::Plain,
+    };
+    open(&mut engine, start, A, (from, security(A)));
+    open(&mut engine, start, B, (to, security(B)));
+    open(&mut engine, start, C, (to, security(C)));
+    let mut parties = [A, B].map(|stream| Protector::new(&keys(stream, 0)));
     engine.command(start, NtpTime(0), Command::Join { a: A, b: B });
     let tone = Command::Play {
         stream: C,
@@ -111,13 +133,13 @@ fn minute(from: Codec, to: Codec) -> u64 {
         SocketAddr::from(([10, 0, 0, 9], 9)),
     );
     let mut sink = Sink(0);
-    let mut packet = [0xd5u8; 172];
-    let report = [0x80, 201, 0, 1, 0, 0, 0, 9];
+    let mut packet = [0xd5u8; 172 + MAX_TRAILER];
+    let mut report = [0x80, 201, 0, 1, 0, 0, 0, 9];
     let before = ALLOCATIONS.get();
     for i in 0..3_000u32 {
         let now = start + Duration::from_millis(20 * u64::from(i));
         let wall = NtpTime(u64::from(i) << 26);
-        for (stream, codec) in [(A, from), (B, to)] {
+        for ((stream, codec), party) in [(A, from), (B, to)].into_iter().zip(&mut parties) {
             let key = i % 50 == 49;
             let voice = codec.static_pt().unwrap_or(111);
             let header = Header {
@@ -128,11 +150,14 @@ fn minute(from: Codec, to: Codec) -> u64 {
                 ssrc: stream.0 as u32,
             };
             packet::write(&header, &mut packet);
-            let length = if key { 16 } else { packet.len() };
+            let mut length = if key { 16 } else { 172 };
+            if secret {
+                length = party.protect_rtp(&mut packet, length).expect("a packet");
+            }
             engine.rtp(now, stream, known, &mut packet[..length], &mut sink);
             packet::write(&header, &mut packet);
-            engine.rtp(now, stream, foreign, &mut packet, &mut sink);
-            engine.rtcp(now, wall, stream, known, &report, &mut sink);
+            engine.rtp(now, stream, foreign, &mut packet[..172], &mut sink);
+            engine.rtcp(now, wall, stream, known, &mut report, &mut sink);
         }
         for step in 0..4 {
             engine.tick(now + Duration::from_millis(5 * step), wall, &mut sink);
@@ -153,20 +178,25 @@ fn the_counter_counts() {
 
 #[test]
 fn a_relay_allocates_nothing() {
-    assert_eq!(minute(Codec::Pcmu, Codec::Pcmu), 0);
+    assert_eq!(minute(Codec::Pcmu, Codec::Pcmu, false), 0);
+}
+
+#[test]
+fn an_encrypted_relay_allocates_nothing() {
+    assert_eq!(minute(Codec::Pcmu, Codec::Pcmu, true), 0);
 }
 
 #[test]
 fn a_transcode_allocates_nothing() {
-    assert_eq!(minute(Codec::Pcmu, Codec::Pcma), 0);
-    assert_eq!(minute(Codec::Pcmu, Codec::G722), 0);
+    assert_eq!(minute(Codec::Pcmu, Codec::Pcma, false), 0);
+    assert_eq!(minute(Codec::Pcmu, Codec::G722, true), 0);
 }
 
 /// An engine with one room, in which something is being announced.
 fn room(start: Instant, streams: &[StreamId], codec: impl Fn(usize) -> Codec) -> Engine {
     let mut engine = Engine::new(1);
     for (n, stream) in streams.iter().enumerate() {
-        open(&mut engine, start, *stream, codec(n));
+        open(&mut engine, start, *stream, (codec(n), Security::Plain));
         let voice = match n {
             10 => Audience::Only(streams[0]),
             11 => Audience::Nobody,

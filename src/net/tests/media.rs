@@ -9,8 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use media::{
-    Codec, Command, Direction, Event, Negotiated, PlayId, RoomId, Seat, Settings, Source, StreamId,
-    StreamStats,
+    Codec, Command, Direction, Event, Negotiated, PlayId, RoomId, Seat, Security, Settings, Source,
+    StreamId, StreamStats,
 };
 use net::Media;
 use tokio::sync::mpsc::{Receiver, channel};
@@ -53,6 +53,7 @@ impl House {
             remote,
             remote_rtcp: SocketAddr::new(remote.ip(), remote.port().wrapping_add(1)),
             direction: Direction::SendRecv,
+            security: Security::Plain,
         };
         self.media
             .command(Command::Negotiated { stream, negotiated });

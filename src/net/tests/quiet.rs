@@ -11,7 +11,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use media::{Codec, Command, Direction, Negotiated, Settings, StreamId};
+use media::{Codec, Command, Direction, Negotiated, Security, Settings, StreamId};
 
 struct Counting;
 
@@ -91,6 +91,7 @@ fn packets_are_relayed_and_transcoded_without_allocating() {
                 remote,
                 remote_rtcp: remote,
                 direction: Direction::SendRecv,
+                security: Security::Plain,
             };
             media.command(Command::Negotiated { stream, negotiated });
         }

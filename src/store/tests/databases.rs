@@ -5,8 +5,8 @@ mod postgres;
 
 use directory::{
     Ban, CallRecord, Codec, Direction, Ending, Extension, How, LegRecord, MessageSummary,
-    Redirects, Registration, Reliability, Segment, StoredMessage, Subscription, Trunk, TrunkAuth,
-    TrunkTransport,
+    Redirects, Registration, Reliability, Segment, Srtp, StoredMessage, Subscription, Trunk,
+    TrunkAuth, TrunkTransport,
 };
 use postgres::Postgres;
 use sqlx::{AnyPool, AssertSqlSafe, Row};
@@ -193,6 +193,7 @@ fn extension(number: &str) -> Extension {
         redirects: Redirects::Refuse,
         push_message_summary: true,
         watch_list: vec!["102".into()],
+        srtp: Srtp::Required,
         allowed_networks: vec!["192.0.2.0/24".into(), "2001:db8::/32".into()],
     }
 }
@@ -232,6 +233,7 @@ async fn extensions(place: Place) {
         redirects: Redirects::Follow,
         push_message_summary: false,
         watch_list: Vec::new(),
+        srtp: Srtp::Off,
         allowed_networks: Vec::new(),
         ..extension("103")
     };
@@ -258,6 +260,7 @@ fn trunk(name: &str) -> Trunk {
         tls: directory::TrunkTls::default(),
         trust_identity: true,
         reliable_provisionals: Reliability::Required,
+        srtp: Srtp::Optional,
     }
 }
 
@@ -272,6 +275,7 @@ async fn trunks(place: Place) {
         tls: directory::TrunkTls::default(),
         trust_identity: false,
         reliable_provisionals: Reliability::Off,
+        srtp: Srtp::Required,
         ..trunk("zeta")
     };
     store.create_trunk(&plain, None).await.expect("made");
@@ -436,6 +440,7 @@ fn record(number: i64) -> CallRecord {
         jitter_ms: 0.5,
         rtt_ms: None,
         loss_out: Some(1.5),
+        srtp: Some("AEAD_AES_128_GCM".into()),
         diagnosis: None,
     };
     CallRecord {

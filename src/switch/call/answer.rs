@@ -163,6 +163,8 @@ pub(crate) fn check(leg: &Leg) -> Result<(), MediaTrouble> {
         session: 1,
         version: 1,
         direction: media::Direction::SendRecv,
+        // Nobody hears these keys.
+        protection: leg.protection(&[0; 32]),
     };
     media::sdp::answer(&local, &leg.offered)
         .map(|_| ())

@@ -3,7 +3,7 @@
 use super::early::{self, Progress, Sound};
 use super::{
     Activity, Call, Leg, LegState, MAX_LEGS, Script, answer, emergency, end, hold, journey,
-    originate, talk, transfer,
+    originate, secrecy, talk, transfer,
 };
 use crate::cause::{self, Told, Verdict};
 use crate::diversion;
@@ -167,6 +167,7 @@ fn invite(office: &mut Office, call: &mut Call, index: usize, way: Way) {
     leg.state = LegState::Ringing;
     leg.negotiated = None;
     leg.forks.clear();
+    leg.secrecy.renew();
     put_first(leg, prefer);
     let local = match leg.local(office) {
         Ok(local) => local,
@@ -333,7 +334,11 @@ pub(crate) fn refused(
             leg.diagnosis = Some("its phone gave no sign".to_owned());
             (480, Told::absent())
         }
-        Some(_) | None => (code, told),
+        Some(leg) => {
+            secrecy::refused(leg, code);
+            (code, told)
+        }
+        None => (code, told),
     };
     end::leg_ended(office, call, index);
     if let Activity::Dial(Dial { branches, .. }) | Activity::Originate { branches } =

@@ -1,6 +1,6 @@
 //! The end of a call: every leg is released, every stream reports, one record is written.
 
-use super::{Activity, Call, Leg, LegState, Script, dial::Dial, journey, play, transfer};
+use super::{Activity, Call, Leg, LegState, Script, dial::Dial, journey, play, secrecy, transfer};
 use crate::cause::{self, Verdict};
 use crate::command::Command;
 use crate::notice::Notice;
@@ -234,7 +234,11 @@ fn leg_record(call: &Call, leg: &Leg, index: usize) -> LegRecord {
         jitter_ms: (stats.jitter_ms * 100.0).round() / 100.0,
         rtt_ms: stats.rtt_ms,
         loss_out: stats.remote_loss.map(per_cent),
-        diagnosis: leg.diagnosis.clone(),
+        srtp: leg.secrecy.told(),
+        diagnosis: leg
+            .diagnosis
+            .clone()
+            .or_else(|| secrecy::remark(leg, &stats)),
     }
 }
 

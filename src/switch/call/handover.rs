@@ -13,6 +13,7 @@ impl Call {
         let mut left = Leg::new(leg.party.clone(), Vec::new());
         left.state = LegState::Ended;
         left.flow = leg.flow;
+        left.secrecy = leg.secrecy;
         left.negotiated.clone_from(&leg.negotiated);
         left.diagnosis = Some(format!("went on in {to}"));
         Some(std::mem::replace(leg, left))

@@ -1,13 +1,14 @@
 //! A leg: one party on one dialog with one stream.
 
 use super::early::Fork;
+use super::secrecy::Secrecy;
 use crate::cause::Told;
 use crate::identity::Identity;
 use crate::office::Office;
 use crate::registrar::way::Way;
 use media::{
-    Direction as MediaDirection, LocalMedia, Negotiated, PlayId, SdpError, Settings, StreamId,
-    StreamStats,
+    Direction as MediaDirection, LocalMedia, Negotiated, PlayId, Protection, SdpError, Settings,
+    StreamId, StreamStats,
 };
 use sip::{DialogId, Flow};
 use std::net::{IpAddr, SocketAddr};
@@ -75,6 +76,7 @@ pub(crate) struct Leg {
     pub(crate) told: Told,
     /// Whom a trusted trunk says it reached.
     pub(crate) asserted: Option<Identity>,
+    pub(crate) secrecy: Secrecy,
 }
 
 /// Why a leg cannot have media.
@@ -114,6 +116,7 @@ impl Leg {
             until: None,
             told: Told::default(),
             asserted: None,
+            secrecy: Secrecy::default(),
         }
     }
 
@@ -149,7 +152,14 @@ impl Leg {
             session: self.stream.0,
             version: self.version,
             direction: MediaDirection::SendRecv,
+            protection: self.protection(&office.config.seed),
         })
+    }
+
+    /// Whether and how its audio may be encrypted, with keys that only who has `secret` can tell.
+    pub(crate) fn protection(&self, secret: &[u8; 32]) -> Protection {
+        self.secrecy
+            .protection(secret, self.stream, self.flow.as_ref())
     }
 
     /// Opens the stream's sockets, once.
@@ -172,6 +182,7 @@ impl Leg {
     /// Takes over what was negotiated and tells the media plane.
     pub(crate) fn settle(&mut self, office: &mut Office, negotiated: Negotiated) {
         self.open(office);
+        self.secrecy.settled(self.state, &negotiated.security);
         office.media(media::Command::Negotiated {
             stream: self.stream,
             negotiated: negotiated.clone(),

@@ -21,6 +21,7 @@ pub(crate) mod play;
 pub(crate) mod progress;
 pub(crate) mod redirect;
 pub(crate) mod script;
+pub(crate) mod secrecy;
 pub(crate) mod show;
 pub(crate) mod talk;
 pub(crate) mod transfer;
@@ -37,6 +38,7 @@ use crate::watch;
 use directory::Direction;
 pub(crate) use leg::{Leg, LegState, Party};
 use media::StreamId;
+use secrecy::Secrecy;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -170,6 +172,7 @@ impl Call {
     /// Takes `leg` in, with a stream of its own for life; returns its index.
     pub(crate) fn add(&mut self, office: &mut Office, mut leg: Leg) -> usize {
         let index = self.legs.len();
+        leg.secrecy = Secrecy::of(&office.directory, &leg.party);
         leg.stream = StreamId((self.line << 8) | (index as u64 & 0xff));
         office.streams.insert(leg.stream, (self.id, index));
         self.legs.push(leg);

@@ -7,6 +7,7 @@ use super::replaces::Names;
 use super::{extension, partner};
 use crate::Switch;
 use crate::admission::Answer;
+use crate::call::secrecy::Secrecy;
 use crate::call::{Activity, Call, Leg, LegState, MAX_LEGS, Party};
 use crate::call::{answer, dial, end, journey, show, talk};
 use crate::event::CallId;
@@ -120,7 +121,9 @@ fn newcomer(
         number,
         trunk: None,
     };
+    let secrecy = Secrecy::of(&office.directory, &party);
     let mut leg = Leg::new(party, codecs.unwrap_or_default());
+    leg.secrecy = secrecy;
     leg.dialog = Some(dialog);
     leg.flow = Some(flow);
     leg.incoming = true;

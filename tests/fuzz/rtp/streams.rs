@@ -11,7 +11,7 @@ use media::rtp::packet::{self, HEADER_LEN, Header};
 use media::rtp::rtcp;
 use media::{
     Clip, Codec, Command, Direction, Dtmf, Engine, Event, Kind, Negotiated, NtpTime, PlayId,
-    Settings, Source, StreamId, Tone, Transmit,
+    Security, Settings, Source, StreamId, Tone, Transmit,
 };
 
 const DEEDS: usize = 200;
@@ -92,6 +92,7 @@ fn agreed(stream: StreamId, how: u8) -> Negotiated {
         remote,
         remote_rtcp: SocketAddr::new(remote.ip(), remote.port() + 1),
         direction,
+        security: Security::Plain,
     }
 }
 
@@ -191,7 +192,7 @@ impl Studio {
                 .rtp(now, stream, from, &mut bytes, &mut self.sent),
             Kind::Rtcp => self
                 .engine
-                .rtcp(now, wall, stream, from, &bytes, &mut self.sent),
+                .rtcp(now, wall, stream, from, &mut bytes, &mut self.sent),
         }
         let sent = self.sent.packets - before;
         assert!(sent <= 32, "{sent} packets for one");

@@ -38,6 +38,7 @@ fn record(id: &str, started_at_ms: i64) -> CallRecord {
             jitter_ms: 0.4,
             rtt_ms: None,
             loss_out: None,
+            srtp: Some("AES_CM_128_HMAC_SHA1_80".into()),
             diagnosis: None,
         }],
         segments: vec![Segment {
@@ -78,7 +79,8 @@ async fn records_are_read_newest_first(office: Office) {
         "tags": {"queue": "sales"},
         "legs": [{
             "id": "leg_1", "party": "101", "trunk": null, "transport": "udp", "codec": "PCMU", "packets_in": 490,
-            "packets_out": 489, "loss_in": 0.5, "loss_out": null, "jitter_ms": 0.4, "rtt_ms": null, "diagnosis": null,
+            "packets_out": 489, "loss_in": 0.5, "loss_out": null, "jitter_ms": 0.4, "rtt_ms": null,
+            "srtp": "AES_CM_128_HMAC_SHA1_80", "diagnosis": null,
         }],
         "segments": [{
             "started_at": "2026-03-01T08:15:30.250Z", "answered_at": "2026-03-01T08:15:31.450Z",

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use media::codec::{Decoder, Encoder};
 use media::rtp::packet::{self, Header};
 use media::{
-    Codec, Command, Direction, Dtmf, Engine, Event, Kind, Negotiated, NtpTime, Settings, StreamId,
-    Transmit,
+    Codec, Command, Direction, Dtmf, Engine, Event, Kind, Negotiated, NtpTime, Security, Settings,
+    StreamId, Transmit,
 };
 
 pub(crate) const A: StreamId = StreamId(0x101);
@@ -85,6 +85,7 @@ pub(crate) fn agreed(codec: Codec, remote: &str) -> Negotiated {
         remote,
         remote_rtcp: SocketAddr::new(remote.ip(), remote.port() + 1),
         direction: Direction::SendRecv,
+        security: Security::Plain,
     }
 }
 
@@ -154,7 +155,7 @@ impl World {
             wall,
             stream,
             at(from),
-            bytes,
+            &mut bytes.to_vec(),
             &mut Wire(self.ms, &mut self.sent),
         );
         self.drain();

@@ -65,6 +65,7 @@ fn registered(world: &mut World) {
         tls: directory::TrunkTls::default(),
         trust_identity: false,
         reliable_provisionals: directory::Reliability::Supported,
+        srtp: directory::Srtp::Off,
     };
     let directory = Directory::new(Vec::new(), vec![(trunk, Some("secret".into()))]);
     let (sent, _) = upon(world, Event::Directory(Arc::new(directory)));

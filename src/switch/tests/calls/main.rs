@@ -32,6 +32,7 @@ mod registrar;
 mod reliable;
 mod renegotiation;
 mod replaces;
+mod srtp;
 mod storm;
 mod stray;
 mod trace;

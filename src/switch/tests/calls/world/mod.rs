@@ -581,6 +581,7 @@ pub(crate) fn extension(number: &str) -> Extension {
         max_contacts: 3,
         allow_weak_password: false,
         redirects: directory::Redirects::Follow,
+        srtp: directory::Srtp::Off,
         allowed_networks: Vec::new(),
         push_message_summary: false,
         watch_list: Vec::new(),
@@ -601,6 +602,7 @@ pub(crate) fn trunk(name: &str, index: usize) -> directory::Trunk {
         tls: directory::TrunkTls::default(),
         trust_identity: false,
         reliable_provisionals: directory::Reliability::Supported,
+        srtp: directory::Srtp::Off,
     }
 }
 

@@ -14,6 +14,9 @@ pub(crate) struct Media {
     pub(crate) formats: &'static str,
     /// Without one it says none.
     pub(crate) direction: &'static str,
+    pub(crate) transport: &'static str,
+    /// More lines of its audio.
+    pub(crate) lines: &'static str,
     /// The bodies it was sent.
     pub(crate) bodies: Vec<String>,
     /// The final answers to its INVITEs and UPDATEs: CSeq and status.
@@ -35,6 +38,8 @@ impl Default for Media {
             port: 4000,
             formats: "0 8",
             direction: "",
+            transport: "RTP/AVP",
+            lines: "",
             bodies: Vec::new(),
             finals: Vec::new(),
             late: false,
@@ -49,14 +54,15 @@ impl Media {
     pub(super) fn sdp(&self, own: IpAddr) -> String {
         let family = if own.is_ipv4() { "IP4" } else { "IP6" };
         let place = (self.address).map_or_else(|| own.to_string(), str::to_owned);
-        let (port, formats) = (self.port, self.formats);
+        let (port, transport, formats, lines) =
+            (self.port, self.transport, self.formats, self.lines);
         let direction = match self.direction {
             "" => String::new(),
             direction => format!("a={direction}\r\n"),
         };
         format!(
             "v=0\r\no=- 1 1 IN {family} {own}\r\ns=-\r\nc=IN {family} {place}\r\nt=0 0\r\n\
-             m=audio {port} RTP/AVP {formats}\r\n{direction}"
+             m=audio {port} {transport} {formats}\r\n{lines}{direction}"
         )
     }
 
