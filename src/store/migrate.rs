@@ -14,6 +14,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (6, include_str!("../../migrations/0006_identity.sql")),
     (7, include_str!("../../migrations/0007_trunk_tls.sql")),
     (8, include_str!("../../migrations/0008_registered_host.sql")),
+    (9, include_str!("../../migrations/0009_srtp.sql")),
 ];
 
 /// The number of the last one.
