@@ -294,6 +294,8 @@ pub(crate) fn won(office: &mut Office, call: &mut Call, index: usize) {
     dial.answered = Some(index);
     let ring = office.now.duration_since(dial.since);
     let limit = dial.options.max_duration;
+    // Whoever this one sends it on to shall not know either.
+    call.session.private |= dial.options.privacy == Some(true);
     end::cancel_branches(office, call, Some(cause::ELSEWHERE));
     if let Some(leg) = call.legs.get(index) {
         call.to.clone_from(&leg.party.number);

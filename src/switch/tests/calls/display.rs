@@ -4,7 +4,8 @@ use crate::world::phone::{Manner, State, header};
 use crate::world::{EMPTY, World, extension, trunk};
 use directory::Directory;
 use std::sync::Arc;
-use switch::Event;
+use std::time::Duration;
+use switch::{DialOptions, Event, TargetSpec, Verb};
 
 const ANONYMOUS: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
 
@@ -65,6 +66,36 @@ fn who_hides_stays_hidden_in_a_blind_transfer() {
     let invite = world.phone("103").invite.clone();
     assert!(header(&invite, "From").starts_with(ANONYMOUS), "{invite}");
     assert!(!world.phone("103").letters.concat().contains("sip:101"));
+    hangs_up(&mut world, "101");
+}
+
+#[test]
+fn whom_a_script_hides_stays_hidden_in_a_transfer() {
+    let mut world = office(7);
+    world.first = Some(Verb::Dial {
+        targets: vec![TargetSpec::Extension("102".to_owned())],
+        options: DialOptions {
+            timeout: Duration::from_secs(20),
+            caller_id: None,
+            max_duration: None,
+            privacy: Some(true),
+        },
+        caller_id: "101".to_owned(),
+    });
+    world.dials("101", "102");
+    world.passes(2_000);
+    assert!(world.talks("101", "102"));
+    world.first = None;
+    let now = world.now;
+    world.phone("102").refers(now, "103");
+    world.passes(1_000);
+    assert!(world.talks("101", "103"));
+    for number in ["102", "103"] {
+        let invite = world.phone(number).invite.clone();
+        assert!(header(&invite, "From").starts_with(ANONYMOUS), "{invite}");
+        let told = world.phone(number).letters.concat();
+        assert!(!told.contains("sip:101"), "{told}");
+    }
     hangs_up(&mut world, "101");
 }
 

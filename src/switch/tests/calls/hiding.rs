@@ -181,6 +181,49 @@ fn a_transfer_tells_none_of_three_of_the_others() {
 }
 
 #[test]
+fn connecting_two_calls_tells_none_of_three_of_the_others() {
+    // The REFER comes in either of the two.
+    for (line, other, number) in [("102", "102'", "103"), ("102'", "102", "101")] {
+        let mut world = talking();
+        let now = world.now;
+        world.line("102'").dials(now, "103");
+        world.passes(2_000);
+        assert!(world.talks("102'", "103"));
+        let (now, replaced) = (world.now, world.line(other).replaced());
+        world.line(line).refers_to(now, number, &replaced);
+        world.passes(1_000);
+        assert!(world.talks("101", "103"), "{line}");
+        nothing_leaked_of_three(&mut world);
+        let now = world.now;
+        world.phone("103").hangs_up(now);
+        assert_eq!(world.is_silent(), EMPTY);
+    }
+}
+
+#[test]
+fn taking_a_call_from_its_lamp_tells_none_of_three_of_the_others() {
+    for answered in [false, true] {
+        let mut world = marked();
+        if !answered {
+            world.phone("102").manner = Manner::RingsOnly;
+        }
+        world.dials("101", "102");
+        world.passes(2_000);
+        // 103 has these names from a lamp.
+        let (call_id, phones, ours) = world.phone("102").names();
+        let replaces = format!("{call_id};to-tag={phones};from-tag={ours}");
+        let now = world.now;
+        world.phone("103").dials_for(now, "102", &replaces);
+        world.passes(1_000);
+        // What is answered is its own party's alone to take.
+        assert_eq!(world.talks("101", "103"), !answered);
+        let refused = world.phone("103").state == State::Over(403);
+        assert_eq!(refused, answered);
+        nothing_leaked_of_three(&mut world);
+    }
+}
+
+#[test]
 fn a_target_that_refuses_tells_the_transferrer_its_status_alone() {
     let mut world = talking();
     world.phone("103").manner = Manner::Refuses(486);
