@@ -255,14 +255,14 @@ impl Work {
                     entry,
                     session,
                 } => {
-                    if !self.edges.runner.start_script(call, entry, session) {
+                    if !self.edges.runner.start_script(call, entry, *session) {
                         overloaded.push(call);
                     }
                 }
                 Command::Resume { call, outcome } => self.edges.runner.resume(call, outcome),
                 Command::StopScript { call } => self.edges.runner.stop(call),
                 Command::Record(record) => self.edges.writer.record(*record),
-                Command::KeepRegistration(registration) => self.edges.writer.keep(registration),
+                Command::KeepRegistration(registration) => self.edges.writer.keep(*registration),
                 Command::DropRegistration { extension, binding } => {
                     self.edges.writer.drop_registration(extension, binding);
                 }

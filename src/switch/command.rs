@@ -30,7 +30,7 @@ pub enum Command {
     StartScript {
         call: CallId,
         entry: Entry,
-        session: SessionInfo,
+        session: Box<SessionInfo>,
     },
     /// The outcome of the verb that the call's script asked for.
     Resume { call: CallId, outcome: Outcome },
@@ -39,7 +39,7 @@ pub enum Command {
     /// Write a call record.
     Record(Box<CallRecord>),
     /// Keep a registration (replaces the one with the same extension and binding).
-    KeepRegistration(Registration),
+    KeepRegistration(Box<Registration>),
     /// Forget a registration.
     DropRegistration { extension: String, binding: String },
     /// A SIP message of a call, for the trace.

@@ -8,6 +8,7 @@ mod mask;
 mod segment;
 
 use crate::disk::private_file;
+use bytes::BytesMut;
 use directory::Traced;
 use segment::Place;
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ use std::time::{Duration, Instant, SystemTime};
 const GATHER: Duration = Duration::from_millis(200);
 /// Most messages that wait for the thread.
 const WAITING: usize = 20_000;
+/// Octets of messages that wait are kept in pieces of this size.
+const PIECE: usize = 64 << 10;
 /// A file is begun anew after this time, so that it can be deleted on time.
 const LONGEST: Duration = Duration::from_secs(3_600);
 /// How often is looked for files that are too old, also when nothing comes.
@@ -51,10 +54,31 @@ pub struct TraceReader(Arc<Shared>);
 struct Shared {
     folder: PathBuf,
     limits: TraceLimits,
-    waiting: Mutex<Vec<Traced>>,
+    waiting: Mutex<Waiting>,
     index: Mutex<BTreeMap<u64, Vec<Place>>>,
     trouble: Mutex<Option<String>>,
     ending: AtomicBool,
+}
+
+/// What came and is not written.
+#[derive(Default)]
+struct Waiting {
+    messages: Vec<Traced>,
+    piece: BytesMut,
+}
+
+impl Waiting {
+    /// Copies the octets: their buffer is still warm in the cache when it goes back to who reads from the network, and
+    /// would not be after a trip to another thread.
+    fn push(&mut self, message: Traced) {
+        let octets = &message.bytes;
+        if self.piece.capacity() < octets.len() {
+            self.piece = BytesMut::with_capacity(PIECE.max(octets.len()));
+        }
+        self.piece.extend_from_slice(octets);
+        let bytes = self.piece.split().freeze();
+        self.messages.push(Traced { bytes, ..message });
+    }
 }
 
 impl Traces {
@@ -85,9 +109,11 @@ impl Traces {
     /// Takes what there is in `messages`; returns at once. What the disk is too slow for is lost.
     pub fn add(&self, messages: &mut Vec<Traced>) {
         let mut waiting = lock(&self.shared.waiting);
-        let first = waiting.is_empty();
-        let room = WAITING.saturating_sub(waiting.len());
-        waiting.extend(messages.drain(..).take(room));
+        let first = waiting.messages.is_empty();
+        let room = WAITING.saturating_sub(waiting.messages.len());
+        for message in messages.drain(..).take(room) {
+            waiting.push(message);
+        }
         drop(waiting);
         // A thread that gathers needs no waking.
         if let Some(waker) = self.waker.as_ref().filter(|_| first) {
@@ -122,6 +148,7 @@ impl TraceReader {
         let shared = &self.0;
         // Before the index: what is written in between is found twice rather than not at all.
         let waiting: Vec<Traced> = lock(&shared.waiting)
+            .messages
             .iter()
             .filter(|message| message.call == call)
             .cloned()
@@ -190,7 +217,7 @@ impl Scribe {
         loop {
             // Asked before: what came after the look and before the end must be seen once more.
             let ending = self.shared.ending.load(Ordering::Acquire);
-            let messages = std::mem::take(&mut *lock(&self.shared.waiting));
+            let messages = std::mem::take(&mut lock(&self.shared.waiting).messages);
             if !messages.is_empty() {
                 self.write(messages);
             } else if ending {

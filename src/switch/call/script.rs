@@ -16,7 +16,7 @@ pub(crate) fn start(office: &mut Office, call: &mut Call, entry: Entry) {
     office.out.push_back(Command::StartScript {
         call: call.id,
         entry,
-        session: call.session.clone(),
+        session: Box::new(call.session.clone()),
     });
 }
 

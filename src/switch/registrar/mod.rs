@@ -109,7 +109,7 @@ fn bind(office: &mut Office, kept: Registration, flow: Flow, left: Duration) {
     let device = (kept.extension.clone(), kept.device().to_owned());
     office
         .out
-        .push_back(Command::KeepRegistration(kept.clone()));
+        .push_back(Command::KeepRegistration(Box::new(kept.clone())));
     message::kept::registered(office, &kept.extension);
     office.tell(Notice::Registered(kept));
     tell_reach(office, &phone, reach);

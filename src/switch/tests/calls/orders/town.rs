@@ -115,7 +115,7 @@ impl Town {
                     entry,
                     session,
                 } => {
-                    let verb = dial(entry, session);
+                    let verb = dial(entry, *session);
                     events.push(Event::Verb { call, verb });
                 }
                 Command::Resume { call, outcome } => events.push(after(call, outcome)),

@@ -35,7 +35,7 @@ impl Kept {
         match command {
             Command::KeepRegistration(one) => {
                 let key = (one.extension.clone(), one.binding.clone());
-                self.registrations.insert(key, one);
+                self.registrations.insert(key, *one);
             }
             Command::DropRegistration { extension, binding } => {
                 self.registrations.remove(&(extension, binding));

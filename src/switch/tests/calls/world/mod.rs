@@ -331,7 +331,7 @@ impl World {
                     session,
                 } => {
                     self.taken.insert(call);
-                    events.push(self.begins(call, entry, session));
+                    events.push(self.begins(call, entry, *session));
                 }
                 Command::Resume { call, outcome } => events.push(self.goes_on(call, outcome)),
                 Command::StopScript { call } => events.push(script(call, Outcome::Gone)),
