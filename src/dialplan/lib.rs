@@ -6,6 +6,7 @@
 //! Next: `program` (files → one checked program), `lint` (what compiles and still is wrong), `verbs` (what a
 //! script may ask), `script` (one running script), `runner` (the script threads), `dialplan` (load and replace).
 
+mod conference;
 mod dialplan;
 mod engine;
 mod folder;

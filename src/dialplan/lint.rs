@@ -1,7 +1,7 @@
 //! What compiles and still is wrong: Rhai finds a misspelt verb only when a caller runs into it.
 
 use crate::line::Session;
-use crate::options::{self, DIAL_OPTIONS, GATHER_OPTIONS};
+use crate::options::{self, CONFERENCE_OPTIONS, DIAL_OPTIONS, GATHER_OPTIONS, SUPERVISE_OPTIONS};
 use crate::program::Definition;
 use crate::source::{Place, ScriptError};
 use crate::spelling;
@@ -404,6 +404,8 @@ fn options_of(function: &FnCallExpr) -> Option<Fault> {
     let (verb, known): (_, &[&str]) = match function.name.as_str() {
         "dial" => ("dial", &DIAL_OPTIONS),
         "gather" => ("gather", &GATHER_OPTIONS),
+        "conference" => ("conference", &CONFERENCE_OPTIONS),
+        "supervise" => ("supervise", &SUPERVISE_OPTIONS),
         _ => return None,
     };
     let Some(Expr::Map(map, _)) = function.args.last() else {

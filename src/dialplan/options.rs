@@ -18,6 +18,19 @@ pub(crate) const GATHER_OPTIONS: [&str; 7] = [
     "barge",
 ];
 
+pub(crate) const CONFERENCE_OPTIONS: [&str; 9] = [
+    "pin",
+    "moderator_pin",
+    "moderator",
+    "wait_for_moderator",
+    "end_with_moderator",
+    "muted",
+    "tones",
+    "max",
+    "leave",
+];
+pub(crate) const SUPERVISE_OPTIONS: [&str; 1] = ["mode"];
+
 const MAX_SECONDS: f64 = 86_400.0;
 const MAX_PROMPTS: usize = 64;
 const MAX_TARGETS: usize = 32;
@@ -174,7 +187,7 @@ fn digits(what: &str, value: &Dynamic) -> Answer<u8> {
 }
 
 /// One key of a phone; an empty text for none.
-fn finish(what: &str, value: &Dynamic) -> Answer<Option<char>> {
+pub(crate) fn finish(what: &str, value: &Dynamic) -> Answer<Option<char>> {
     let text = match value.as_char() {
         Ok(key) => key.to_string(),
         Err(_) => text(what, value)?,
@@ -191,7 +204,7 @@ fn finish(what: &str, value: &Dynamic) -> Answer<Option<char>> {
     }
 }
 
-fn flag(what: &str, value: &Dynamic) -> Answer<bool> {
+pub(crate) fn flag(what: &str, value: &Dynamic) -> Answer<bool> {
     value
         .as_bool()
         .map_err(|kind| mistake(format!("{what} is true or false, not {}", article(kind))))
@@ -212,13 +225,13 @@ fn article(kind: &str) -> String {
 }
 
 /// The `#{…}` of a verb, every name in it known.
-struct Options {
+pub(crate) struct Options {
     verb: &'static str,
     map: Map,
 }
 
 impl Options {
-    fn read(verb: &'static str, value: &Dynamic, known: &[&str]) -> Answer<Self> {
+    pub(crate) fn read(verb: &'static str, value: &Dynamic, known: &[&str]) -> Answer<Self> {
         let map = value.clone().try_cast::<Map>().ok_or_else(|| {
             mistake(format!(
                 "{verb}: options are a map #{{…}}, not {}",
@@ -232,7 +245,11 @@ impl Options {
     }
 
     /// The option `name` read by `read`; absent and `()` are `None`.
-    fn with<T>(&self, name: &str, read: impl Fn(&str, &Dynamic) -> Answer<T>) -> Answer<Option<T>> {
+    pub(crate) fn with<T>(
+        &self,
+        name: &str,
+        read: impl Fn(&str, &Dynamic) -> Answer<T>,
+    ) -> Answer<Option<T>> {
         match self.map.get(name) {
             Some(value) if !value.is_unit() => {
                 read(&format!("{}: `{name}`", self.verb), value).map(Some)

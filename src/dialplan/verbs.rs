@@ -1,7 +1,7 @@
 //! What a script may ask: the methods and fields of `session`, and the free functions beside them.
 
 use crate::line::{Answer, Level, Session, mistake};
-use crate::{options, spelling};
+use crate::{conference, options, spelling};
 use rhai::{Array, Dynamic, FuncRegistration, Map, Module, NativeCallContext as Context, Shared};
 use std::sync::OnceLock;
 use switch::{DialOptions, Entry, Outcome, SessionInfo, TargetSpec, Verb};
@@ -44,6 +44,7 @@ fn build() -> Module {
         .set_custom_type::<Target>("Target");
     plain_verbs(&mut module);
     blocking_verbs(&mut module);
+    conference::register(&mut module);
     notes(&mut module);
     fields(&mut module);
     free(&mut module);
@@ -163,7 +164,7 @@ fn free(module: &mut Module) {
 }
 
 /// Notes which verb is at work, and where.
-fn begin(context: &Context, session: &Session, name: &'static str) {
+pub(crate) fn begin(context: &Context, session: &Session, name: &'static str) {
     session.0.begin(name, context.call_position());
 }
 
@@ -309,7 +310,7 @@ fn words(value: &Dynamic) -> String {
 }
 
 /// The Switch broke its word; the script is told, the call goes on.
-fn unfit(verb: &str, outcome: &Outcome) -> Box<rhai::EvalAltResult> {
+pub(crate) fn unfit(verb: &str, outcome: &Outcome) -> Box<rhai::EvalAltResult> {
     mistake(format!(
         "{verb}: the switch answered with something else: {outcome:?}"
     ))

@@ -68,6 +68,8 @@ pub enum How {
     PickedUp,
     /// A transfer came to nothing and the party rang at `by` again, who had sent it.
     Returned,
+    /// It sat in a conference, whose name stands for the second party.
+    Conference,
 }
 
 /// A part of a call's journey: one party with another, or the attempt at it. Times are Unix milliseconds.

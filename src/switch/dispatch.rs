@@ -1,17 +1,18 @@
 //! Which event concerns whom: from the doors to the call, the registrar or the trunk.
 
 use crate::call::{
-    Activity, Call, Script, dial, early, end, gather, leave, life, offer, originate, play,
-    redirect, script, talk, transfer,
+    Activity, Call, Script, conference, dial, early, end, gather, leave, life, offer, originate,
+    play, redirect, script, supervise, talk, transfer,
 };
 use crate::cause::{Told, Verdict};
 use crate::command::Command;
 use crate::event::{CallId, Event};
 use crate::office::{Office, Query};
 use crate::timers::Timer;
-use crate::verb::{Outcome, ScriptEnd, Verb};
+use crate::verb::{Outcome, ScriptEnd, SuperviseMode, Supervised, Verb};
 use crate::{
-    Switch, admission, defence, keepalive, meet, message, push, registrar, trace, trunk, watch,
+    Switch, admission, defence, keepalive, meet, message, push, registrar, rooms, trace, trunk,
+    watch,
 };
 use sip::{DialogId, Flow, Message, Method, Output, SipEvent, TransactionId};
 
@@ -67,7 +68,15 @@ impl Switch {
             Event::MessageSummaries(all) => watch::set_summaries(&mut self.office, all),
             Event::Verb { call, verb } => self.verb(call, verb),
             Event::ScriptEnded { call, end } => self.script_ended(call, end),
-            Event::Originate { call, from, to } => self.originate(call, from, to),
+            Event::Originate { call, from, to } => self.originate(call, (from, to), None),
+            Event::Supervise {
+                call,
+                from,
+                whom,
+                mode,
+            } => self.originate(call, (from, String::new()), Some((whom, mode))),
+            Event::Announce { call, prompt } => self.announce(call, prompt),
+            Event::Conference { name, action } => rooms::act(&mut self.office, &name, action),
             Event::HangUp { call } => self.with(call, leave::hang_up),
             Event::Stop => self.stop(),
         }
@@ -89,6 +98,8 @@ impl Switch {
     /// Writes the record of a call that is over.
     pub(crate) fn settle(&mut self, id: CallId) {
         if let Some(call) = self.calls.get_mut(&id) {
+            conference::look(&mut self.office, call);
+            supervise::look(&mut self.office, call);
             watch::look_at_call(&mut self.office, call);
         }
         if self.calls.get(&id).is_some_and(end::is_over)
@@ -115,6 +126,9 @@ impl Switch {
                 }
                 Output::Event(event) => self.sip(event),
             }
+        }
+        if self.run_errands() {
+            self.pump();
         }
     }
 
@@ -403,13 +417,19 @@ impl Switch {
         self.with(id, |office, call| script::ended(office, call, end));
     }
 
-    pub(crate) fn originate(&mut self, id: CallId, from: String, to: String) {
+    pub(crate) fn originate(
+        &mut self,
+        id: CallId,
+        (from, to): (String, String),
+        listens: Option<(Supervised, SuperviseMode)>,
+    ) {
         if self.calls.contains_key(&id) {
             let why = "an originated call was refused: its id is another call's";
             return self.office.warn(Some(id), why);
         }
         let full = self.calls.len() >= self.office.config.max_calls;
-        let call = originate::new(&mut self.office, id, from, to);
+        let mut call = originate::new(&mut self.office, id, from, to);
+        call.listens = listens;
         let why = if self.office.stopping {
             "the PBX is stopping"
         } else if full {
@@ -467,11 +487,14 @@ fn stream_event(office: &mut Office, call: &mut Call, index: usize, event: media
         media::Event::Dtmf { digit, .. } => {
             if index == call.subject {
                 gather::digit(office, call, digit);
+                conference::digit(office, call, digit);
+                supervise::digit(office, call, digit);
             }
         }
         media::Event::PlayEnded { play, finished, .. } => {
             play::ended(office, call, play, finished);
             gather::played(office, call, play);
+            conference::played(office, call, play);
         }
         media::Event::Closed { stats, .. } => end::closed(office, call, index, stats),
         media::Event::BindFailed { .. } => {
@@ -503,7 +526,12 @@ fn activity_due(office: &mut Office, call: &mut Call) {
             let verdict = verdict.clone();
             end::end(office, call, verdict);
         }
-        Activity::Idle | Activity::Play(_) | Activity::Echo | Activity::Ending => {}
+        Activity::Conference(_) => conference::timed_out(office, call),
+        Activity::Idle
+        | Activity::Play(_)
+        | Activity::Echo
+        | Activity::Supervise(_)
+        | Activity::Ending => {}
     }
     debug_assert!(call.script != Script::Asking || !matches!(call.activity, Activity::Idle));
 }

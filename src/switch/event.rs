@@ -1,6 +1,7 @@
 //! Everything that enters the Switch. Each event with its time can be journalled and replayed.
 
-use crate::verb::{ScriptEnd, Verb};
+use crate::rooms::ConferenceAction;
+use crate::verb::{ScriptEnd, SuperviseMode, Supervised, Verb};
 use bytes::Bytes;
 use directory::{Ban, Directory, MessageSummary, Registration, StoredMessage, Subscription};
 use serde::{Deserialize, Serialize};
@@ -87,6 +88,20 @@ pub enum Event {
     },
     /// An administrator ends a call.
     HangUp { call: CallId },
+    /// An administrator wants `from` rung and then to listen in on a call. The id is chosen as for `Originate`.
+    Supervise {
+        call: CallId,
+        from: String,
+        whom: Supervised,
+        mode: SuperviseMode,
+    },
+    /// An administrator has a prompt said to all parties of a call.
+    Announce { call: CallId, prompt: String },
+    /// An administrator changes something in a conference.
+    Conference {
+        name: String,
+        action: ConferenceAction,
+    },
     /// The program stops: no new calls, BYE to all legs.
     Stop,
 }

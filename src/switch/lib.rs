@@ -32,6 +32,7 @@ mod ports;
 mod proof;
 mod push;
 mod registrar;
+mod rooms;
 mod stray;
 mod target;
 mod timers;
@@ -45,16 +46,17 @@ pub use command::Command;
 pub use config::{Calls, Config, Phones, Push};
 pub use defence::DefenceConfig;
 pub use event::{CallId, Event, QueryId, UnknownCall};
-pub use notice::{CallState, LiveCall, Notice, Reach, TrunkState};
+pub use notice::{CallState, LiveCall, LiveConference, LiveMember, Notice, Reach, TrunkState};
 use office::Office;
 pub use push::{Address, Note};
+pub use rooms::ConferenceAction;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 pub use verb::{
-    DialOptions, DialStatus, Dialed, Entry, GatherOptions, Outcome, ScriptEnd, SessionInfo,
-    TargetSpec, Verb,
+    ConferenceOptions, ConferenceStatus, DialOptions, DialStatus, Dialed, Entry, GatherOptions,
+    Outcome, ScriptEnd, SessionInfo, SuperviseMode, Supervised, TargetSpec, Verb,
 };
 
 /// The PBX. After every [`handle`](Switch::handle) and [`expire`](Switch::expire), [`poll`](Switch::poll)

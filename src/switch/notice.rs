@@ -20,6 +20,31 @@ pub struct LiveCall {
     pub answered_at_ms: Option<i64>,
 }
 
+/// A conference as the API shows it; times are Unix milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LiveConference {
+    pub name: String,
+    /// Nobody else comes in but moderators.
+    pub locked: bool,
+    pub started_at_ms: i64,
+    /// In the order in which they came.
+    pub members: Vec<LiveMember>,
+}
+
+/// A party of a conference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LiveMember {
+    pub call: CallId,
+    pub number: String,
+    pub name: String,
+    pub moderator: bool,
+    pub muted: bool,
+    pub deaf: bool,
+    /// For the moderator.
+    pub waiting: bool,
+    pub joined_at_ms: i64,
+}
+
 /// How far a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -71,6 +96,11 @@ pub enum Notice {
     CallEnded {
         call: CallId,
         cause: String,
+    },
+    /// A conference began or changed.
+    Conference(LiveConference),
+    ConferenceEnded {
+        name: String,
     },
     Registered(Registration),
     Unregistered {

@@ -10,6 +10,7 @@ use crate::notice::Notice;
 use crate::ports::Ports;
 use crate::push::Wakeups;
 use crate::registrar::Registrar;
+use crate::rooms::Rooms;
 use crate::timers::{Timer, TimerKey, Timers};
 use crate::trace::{self, Trace};
 use crate::trunk::Trunks;
@@ -46,6 +47,7 @@ pub(crate) struct Office {
     pub(crate) watch: Watch,
     pub(crate) messages: Messages,
     pub(crate) ports: Ports,
+    pub(crate) rooms: Rooms,
     pub(crate) timers: Timers,
     /// Which leg of which call a dialog belongs to.
     pub(crate) dialogs: HashMap<DialogId, (CallId, usize)>,
@@ -99,6 +101,7 @@ impl Office {
             watch: Watch::default(),
             messages: Messages::default(),
             ports: Ports::new(config.rtp_port_min, config.rtp_port_max),
+            rooms: Rooms::default(),
             timers: Timers::default(),
             dialogs: HashMap::new(),
             streams: HashMap::new(),

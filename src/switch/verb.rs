@@ -1,5 +1,6 @@
 //! What a script asks of its call, and what comes of it. The script is one more remote party.
 
+use crate::event::CallId;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -96,6 +97,107 @@ pub struct GatherOptions {
     pub barge: bool,
 }
 
+/// Options of `conference`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConferenceOptions {
+    /// Who gives it comes in; empty: anybody does.
+    pub pin: String,
+    /// Who gives it is a moderator; empty: nobody becomes one by a PIN.
+    pub moderator_pin: String,
+    pub moderator: bool,
+    /// It hears music, and nobody hears it, until a moderator is there.
+    pub wait: bool,
+    /// It has to go when the last moderator goes.
+    pub end_with_moderator: bool,
+    pub muted: bool,
+    /// The others hear a sound when it comes and goes.
+    pub tones: bool,
+    /// The most parties; who comes after them is refused.
+    pub max: u16,
+    /// The key by which it leaves.
+    pub leave: Option<char>,
+}
+
+impl Default for ConferenceOptions {
+    fn default() -> Self {
+        ConferenceOptions {
+            pin: String::new(),
+            moderator_pin: String::new(),
+            moderator: false,
+            wait: false,
+            end_with_moderator: false,
+            muted: false,
+            tones: true,
+            max: 500,
+            leave: None,
+        }
+    }
+}
+
+impl ConferenceOptions {
+    /// Whether `digits` are a whole PIN, and not the beginning of a longer one.
+    pub(crate) fn is_pin(&self, digits: &str) -> bool {
+        let pins = [&self.pin, &self.moderator_pin];
+        pins.iter().any(|pin| *pin == digits)
+            && !pins
+                .iter()
+                .any(|pin| pin.len() > digits.len() && pin.starts_with(digits))
+    }
+}
+
+/// How a party's time in a room ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConferenceStatus {
+    /// By its own key.
+    Left,
+    Kicked,
+    /// The moderator went, an administrator ended it, or the talk that was listened to is over.
+    Ended,
+    Locked,
+    Full,
+    WrongPin,
+    /// There is no talk to listen to.
+    NoTalk,
+}
+
+impl ConferenceStatus {
+    /// The word a script compares with.
+    pub fn word(self) -> &'static str {
+        match self {
+            ConferenceStatus::Left => "left",
+            ConferenceStatus::Kicked => "kicked",
+            ConferenceStatus::Ended => "ended",
+            ConferenceStatus::Locked => "locked",
+            ConferenceStatus::Full => "full",
+            ConferenceStatus::WrongPin => "wrong_pin",
+            ConferenceStatus::NoTalk => "no_talk",
+        }
+    }
+}
+
+/// What the two who are listened to hear of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SuperviseMode {
+    /// Nothing.
+    Spy,
+    /// The one listened to hears the supervisor, the other does not.
+    Whisper,
+    /// Both hear the supervisor.
+    Barge,
+}
+
+/// Whose talk is listened to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Supervised {
+    Extension(String),
+    /// `party`: whom a whisper reaches; `None`: the extension of the two.
+    Call {
+        call: CallId,
+        party: Option<String>,
+    },
+}
+
 /// A request of a script. `caller_id` is the session's current one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verb {
@@ -124,6 +226,16 @@ pub enum Verb {
     },
     /// The caller hears itself until it hangs up.
     Echo,
+    /// The caller sits in the room of that name until it leaves or has to.
+    Conference {
+        room: String,
+        options: ConferenceOptions,
+    },
+    /// The caller listens in on the talk of the extension `whom`.
+    Supervise {
+        whom: String,
+        mode: SuperviseMode,
+    },
     Tag {
         key: String,
         value: String,
@@ -187,6 +299,11 @@ pub enum Outcome {
         timed_out: bool,
     },
     Dialed(Dialed),
+    /// It was in a room for so long.
+    Conferred {
+        status: ConferenceStatus,
+        time: Duration,
+    },
     /// The script made a mistake (an unknown extension, a code out of range): thrown at the verb's line.
     Invalid(String),
     /// The caller has gone, or the call was ended: the script ends here and cannot catch it.

@@ -1,6 +1,7 @@
 //! The end of a call: every leg is released, every stream reports, one record is written.
 
 use super::{Activity, Call, Leg, LegState, Script, dial::Dial, journey, play, secrecy, transfer};
+use super::{conference, supervise};
 use crate::cause::{self, Verdict};
 use crate::command::Command;
 use crate::notice::Notice;
@@ -159,6 +160,8 @@ pub(crate) fn record(office: &mut Office, call: &mut Call) {
             office.ports.release(office.now, port);
         }
     }
+    conference::look(office, call);
+    supervise::look(office, call);
     let verdict = call
         .verdict
         .clone()

@@ -94,6 +94,19 @@ pub(crate) fn taken(office: &Office, call: &mut Call) {
     }
 }
 
+/// The subject is in a conference.
+pub(crate) fn conferred(office: &Office, call: &mut Call, room: &str) {
+    let open = call.journey.open.get_or_insert(Open {
+        how: How::Conference,
+        by: None,
+        since: Some(office.now),
+        taken: None,
+    });
+    open.how = How::Conference;
+    open.taken = Some(office.now);
+    room.clone_into(&mut call.to);
+}
+
 /// What went on is over, and `by` brings the next about.
 pub(crate) fn turn(office: &Office, call: &mut Call, how: How, by: &str) {
     close(office, call);

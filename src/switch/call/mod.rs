@@ -4,6 +4,7 @@
 //! `talk` (two legs bridged), `end`.
 
 pub(crate) mod answer;
+pub(crate) mod conference;
 pub(crate) mod dial;
 pub(crate) mod early;
 pub(crate) mod emergency;
@@ -23,6 +24,7 @@ pub(crate) mod redirect;
 pub(crate) mod script;
 pub(crate) mod secrecy;
 pub(crate) mod show;
+pub(crate) mod supervise;
 pub(crate) mod talk;
 pub(crate) mod transfer;
 
@@ -33,7 +35,7 @@ use crate::notice::{CallState, LiveCall, Notice};
 use crate::office::Office;
 use crate::registrar::gruu::Device;
 use crate::timers::{Timer, TimerKey};
-use crate::verb::{Entry, Outcome, SessionInfo};
+use crate::verb::{Entry, Outcome, SessionInfo, SuperviseMode, Supervised};
 use crate::watch;
 use directory::Direction;
 pub(crate) use leg::{Leg, LegState, Party};
@@ -55,6 +57,8 @@ pub(crate) enum Activity {
     Gather(gather::Gather),
     Dial(dial::Dial),
     Talk(talk::Talk),
+    Conference(conference::Conference),
+    Supervise(supervise::Supervise),
     Echo,
     /// An administrator's call: the first party rings.
     Originate {
@@ -115,6 +119,8 @@ pub(crate) struct Call {
     pub(crate) hops: u8,
     /// The script that begins when the one that runs has ended.
     pub(crate) next: Option<(Entry, SessionInfo)>,
+    /// What the first party of an administrator's call listens to, in place of a script.
+    pub(crate) listens: Option<(Supervised, SuperviseMode)>,
     /// The extension that sent the call on, with whose rights it goes.
     pub(crate) on_behalf: Option<String>,
     /// A party is being sent on.
@@ -156,6 +162,7 @@ impl Call {
             seen: None,
             hops: MAX_FORWARDS,
             next: None,
+            listens: None,
             on_behalf: None,
             transfer: None,
         }

@@ -72,6 +72,9 @@ pub(crate) fn answered(office: &mut Office, call: &mut Call, index: usize) {
     call.answered = Some(office.now);
     call.activity = Activity::Idle;
     call.announce(office);
+    if let Some((whom, mode)) = call.listens.take() {
+        return super::supervise::start(office, call, whom, mode);
+    }
     crate::admission::enter(office, call);
 }
 

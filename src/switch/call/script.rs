@@ -1,11 +1,14 @@
 //! The script as one more remote party: it asks a verb, the call answers later.
 
 use super::leg::MediaTrouble;
-use super::{Activity, Call, Script, answer, dial, end, gather, play, redirect, transfer};
+use super::{
+    Activity, Call, Script, answer, conference, dial, end, gather, play, redirect, supervise,
+    transfer,
+};
 use crate::cause::{self, Verdict};
 use crate::command::Command;
 use crate::office::Office;
-use crate::verb::{Entry, Outcome, ScriptEnd, Verb};
+use crate::verb::{Entry, Outcome, ScriptEnd, Supervised, Verb};
 use media::Tone;
 
 const MAX_TAGS: usize = 50;
@@ -87,6 +90,10 @@ pub(crate) fn verb(office: &mut Office, call: &mut Call, verb: Verb) {
             caller_id,
         } => dial::start(office, call, targets, options, caller_id),
         Verb::Echo => echo(office, call),
+        Verb::Conference { room, options } => conference::start(office, call, room, options),
+        Verb::Supervise { whom, mode } => {
+            supervise::start(office, call, Supervised::Extension(whom), mode);
+        }
         Verb::Tag { key, value } => {
             if call.tags.len() < MAX_TAGS {
                 call.tags.push((key, value));

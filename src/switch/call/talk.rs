@@ -17,7 +17,19 @@ pub(crate) struct Talk {
 /// The subject and leg `index` hear each other.
 pub(crate) fn join(office: &mut Office, call: &mut Call, index: usize) {
     let (a, b) = (call.stream(call.subject), call.stream(index));
-    office.media(media::Command::Join { a, b });
+    match office.rooms.talks.room(call.id) {
+        Some(room) => {
+            for stream in [a, b] {
+                office.media(media::Command::Enter {
+                    stream,
+                    room,
+                    seat: media::Seat::default(),
+                    chimes: false,
+                });
+            }
+        }
+        None => office.media(media::Command::Join { a, b }),
+    }
     for index in [call.subject, index] {
         if let Some(leg) = call.legs.get_mut(index) {
             // To join ends it.

@@ -2,13 +2,14 @@
 //! read and judged here; what it means for one call is in `call/transfer`.
 //!
 //! All is anchored here: no REFER is ever passed on to a phone or a trunk.
-//! Next: `refer` (what is asked), `replaces` (which dialog is meant), `attended`, `pickup`, `outside`.
+//! Next: `refer` (what is asked), `replaces` (which dialog is meant), `attended`, `pickup`, `outside`, `supervise`.
 
 mod attended;
 mod outside;
 mod pickup;
 mod refer;
 mod replaces;
+mod supervise;
 
 use crate::Switch;
 use crate::call::progress::Progress;

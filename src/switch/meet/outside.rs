@@ -19,7 +19,7 @@ impl Switch {
         let answer = match self.start_for(request, flow) {
             Ok((from, to)) => {
                 let id = self.office.new_call_id();
-                self.originate(id, from, to);
+                self.originate(id, (from, to), None);
                 // RFC 4488 §4: as it was asked for.
                 Answer {
                     status: 202,

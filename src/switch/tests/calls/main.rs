@@ -3,6 +3,7 @@
 mod admission;
 mod basic;
 mod causes;
+mod conference;
 mod defence;
 mod directory;
 mod display;
@@ -35,6 +36,7 @@ mod replaces;
 mod srtp;
 mod storm;
 mod stray;
+mod supervise;
 mod trace;
 mod transfer;
 mod trunks;

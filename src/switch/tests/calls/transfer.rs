@@ -53,6 +53,7 @@ pub(crate) fn journey(record: &CallRecord) -> Vec<String> {
             How::Attended => "attended",
             How::PickedUp => "picked up",
             How::Returned => "returned",
+            How::Conference => "conferred",
         };
         let never = segment.answered_at_ms.map_or("!", |_| "");
         told.push(format!("{} {how} {by}{never}", segment.parties.join(" ")));

@@ -17,6 +17,7 @@ pub(crate) mod phone_prack;
 mod phone_transfer;
 pub(crate) mod phone_watch;
 pub(crate) mod sound;
+pub(crate) mod sound_rooms;
 
 use bytes::Bytes;
 use directory::{CallRecord, Codec, Directory, Extension, Ha1};

@@ -9,6 +9,7 @@ pub(crate) struct Sound {
     partner: BTreeMap<StreamId, StreamId>,
     /// What is played, and whether it has no end.
     played: BTreeMap<StreamId, (String, bool)>,
+    pub(crate) rooms: super::sound_rooms::Rooms,
     /// The last playback.
     pub(crate) last: Option<(StreamId, PlayId)>,
 }
@@ -21,6 +22,7 @@ impl Sound {
     }
 
     pub(crate) fn obeys(&mut self, command: &Command) {
+        self.rooms.obeys(command);
         match command {
             Command::Open { .. } => {}
             Command::Negotiated { stream, negotiated } => {
@@ -53,9 +55,13 @@ impl Sound {
                 self.played.remove(stream);
             }
             Command::Seat { .. } | Command::Announce { .. } => {}
-            Command::Part { stream } | Command::Echo { stream } | Command::Enter { stream, .. } => {
-                self.part(*stream)
+            Command::Enter { stream, .. } => {
+                if self.played.get(stream).is_some_and(|(_, endless)| *endless) {
+                    self.played.remove(stream);
+                }
+                self.part(*stream);
             }
+            Command::Part { stream } | Command::Echo { stream } => self.part(*stream),
             Command::Close { stream } => {
                 self.part(*stream);
                 self.negotiated.remove(stream);
