@@ -288,6 +288,11 @@ impl Work {
                 tracing::info!(call = %call.call, from = call.from, to = call.to, state = ?call.state, "call")
             }
             Notice::CallEnded { call, cause } => tracing::info!(%call, cause, "call ended"),
+            Notice::Conference(room) => {
+                let (name, parties) = (&room.name, room.members.len());
+                tracing::debug!(name, parties, "conference");
+            }
+            Notice::ConferenceEnded { name } => tracing::debug!(name, "conference ended"),
             Notice::Registered(r) => {
                 tracing::debug!(extension = r.extension, source = r.source, "registered")
             }

@@ -84,7 +84,7 @@ pub(crate) async fn hang_up(
     Ok(StatusCode::ACCEPTED)
 }
 
-fn find(shared: &Shared, id: &str) -> Result<LiveCall, Error> {
+pub(crate) fn find(shared: &Shared, id: &str) -> Result<LiveCall, Error> {
     let id = id.parse::<CallId>().ok();
     id.and_then(|id| shared.api.live.call(id))
         .ok_or(Error::NotFound(

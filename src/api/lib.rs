@@ -12,6 +12,7 @@ mod call_records;
 mod calls;
 mod change;
 mod clock;
+mod conferences;
 mod dialplan;
 mod error;
 mod extensions;

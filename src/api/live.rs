@@ -3,7 +3,7 @@
 use directory::{Ban, Registration};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use switch::{CallId, LiveCall, Notice, Reach, TrunkState};
+use switch::{CallId, LiveCall, LiveConference, Notice, Reach, TrunkState};
 
 /// The live view. The wiring feeds it every notice; requests read it. It holds as much as the Switch
 /// does, whose tables are bounded.
@@ -23,6 +23,8 @@ pub struct Phone {
 #[derive(Default)]
 struct View {
     calls: BTreeMap<CallId, LiveCall>,
+    /// By name.
+    conferences: BTreeMap<String, LiveConference>,
     /// By extension and binding.
     registrations: BTreeMap<(String, String), Phone>,
     /// Why the last push notification failed, if it did.
@@ -46,6 +48,12 @@ impl Live {
             }
             Notice::CallEnded { call, .. } => {
                 view.calls.remove(call);
+            }
+            Notice::Conference(room) => {
+                view.conferences.insert(room.name.clone(), room.clone());
+            }
+            Notice::ConferenceEnded { name } => {
+                view.conferences.remove(name);
             }
             Notice::Registered(r) => {
                 let key = (r.extension.clone(), r.binding.clone());
@@ -96,6 +104,16 @@ impl Live {
     /// One live call.
     pub fn call(&self, id: CallId) -> Option<LiveCall> {
         self.view().calls.get(&id).cloned()
+    }
+
+    /// Every conference that somebody is in, by name.
+    pub fn conferences(&self) -> Vec<LiveConference> {
+        self.view().conferences.values().cloned().collect()
+    }
+
+    /// One conference.
+    pub fn conference(&self, name: &str) -> Option<LiveConference> {
+        self.view().conferences.get(name).cloned()
     }
 
     /// How many calls there are.

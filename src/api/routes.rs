@@ -3,8 +3,8 @@
 use crate::error::Error;
 use crate::{MAX_BODY_BYTES, Shared};
 use crate::{
-    auth, bans, call_records, calls, dialplan, extensions, health, message_summary, registrations,
-    site, trace, trunks, websocket,
+    auth, bans, call_records, calls, conferences, dialplan, extensions, health, message_summary,
+    registrations, site, trace, trunks, websocket,
 };
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, header};
@@ -33,6 +33,11 @@ fn closed() -> Routes {
         ("/call-records/{id}/sip", get(trace::show)),
         ("/calls", get(calls::list).post(calls::originate)),
         ("/calls/{id}", get(calls::show).delete(calls::hang_up)),
+        ("/calls/{id}/announce", post(conferences::announce)),
+        ("/calls/{id}/supervise", post(conferences::supervise)),
+        ("/conferences", get(conferences::list)),
+        ("/conferences/{name}", get(conferences::show)),
+        ("/conferences/{name}/actions", post(conferences::act)),
         ("/dialplan", get(dialplan::show).put(dialplan::replace)),
         ("/dialplan/reload", post(dialplan::reload)),
         (

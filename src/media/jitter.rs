@@ -613,6 +613,31 @@ mod tests {
     }
 
     #[test]
+    fn clocks_that_drift_apart_neither_fill_nor_empty_it() {
+        for ppm in [-300i64, 300] {
+            let mut line = Line::new();
+            let (mut sent, mut bad) = (0u64, 0);
+            for slot in 0..60_000u64 {
+                let ms = slot * 20;
+                // The party's clock is that much faster or slower.
+                let due = |n: u64| (n as i64 * 20 * (1_000_000 - ppm) / 1_000_000) as u64;
+                while due(sent) <= ms {
+                    line.put_at(ms, sent as u16, sent as u32 * FRAME);
+                    sent += 1;
+                }
+                bad += u64::from(matches!(line.take(ms + 3), Got::Lost | Got::Late));
+            }
+            let State::Playing { next, .. } = line.jitter.state else {
+                panic!("it plays")
+            };
+            let lag = line.jitter.lag(line.at(59_999 * 20 + 3), next);
+            assert!((0..90_000).contains(&lag), "{ppm} ppm: {lag} us");
+            // 20 minutes at 300 ppm are 18 frames too few or too many.
+            assert!(bad < 60, "{ppm} ppm: {bad}");
+        }
+    }
+
+    #[test]
     fn nonsense_is_borne() {
         let mut line = Line::new();
         for n in 0..5_000u32 {

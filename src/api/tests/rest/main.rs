@@ -27,6 +27,7 @@ macro_rules! on_both_databases {
 
 mod access;
 mod bans;
+mod conferences;
 mod dialplan;
 mod extensions;
 mod live;
