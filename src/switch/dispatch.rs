@@ -14,7 +14,9 @@ use crate::{
     Switch, admission, defence, keepalive, meet, message, push, registrar, rooms, trace, trunk,
     watch,
 };
+use directory::Directory;
 use sip::{DialogId, Flow, Message, Method, Output, SipEvent, TransactionId};
+use std::sync::Arc;
 
 impl Switch {
     pub(crate) fn dispatch(&mut self, event: Event) {
@@ -37,13 +39,7 @@ impl Switch {
                 Some(Query::Trunk(name)) => trunk::resolved(&mut self.office, &name, flows),
                 None => {}
             },
-            Event::Directory(directory) => {
-                let before = std::mem::replace(&mut self.office.directory, directory);
-                registrar::directory_changed(&mut self.office, &before);
-                trunk::directory_changed(&mut self.office);
-                watch::directory_changed(&mut self.office);
-                message::kept::sweep(&mut self.office);
-            }
+            Event::Directory(directory) => directory_changed(&mut self.office, directory),
             Event::Pushed {
                 extension,
                 device,
@@ -480,6 +476,14 @@ impl Switch {
         }
         self.pump();
     }
+}
+
+fn directory_changed(office: &mut Office, directory: Arc<Directory>) {
+    let before = std::mem::replace(&mut office.directory, directory);
+    registrar::directory_changed(office, &before);
+    trunk::directory_changed(office);
+    watch::directory_changed(office);
+    message::kept::sweep(office);
 }
 
 fn stream_event(office: &mut Office, call: &mut Call, index: usize, event: media::Event) {

@@ -167,7 +167,7 @@ fn enter(office: &mut Office, call: &mut Call) {
         music: None,
     };
     rooms::enter(office, &room, member);
-    if first && !(waits && !moderator) {
+    if first && (moderator || !waits) {
         play::prompt(office, call, "conf-only-one".to_owned());
     }
     call.announce(office);

@@ -42,8 +42,8 @@ fn call(id: u64) -> LiveCall {
 }
 
 #[tokio::test]
-async fn conferences_are_shown_and_acted_on() {
-    let mut office = Office::on_sqlite().await;
+async fn conferences_are_shown() {
+    let office = Office::on_sqlite().await;
     for name in ["team", "sales", "board"] {
         office.live.apply(&Notice::Conference(room(name)));
     }
@@ -57,6 +57,12 @@ async fn conferences_are_shown_and_acted_on() {
     let all = office.get("/conferences").await.items();
     assert_eq!((all.len(), &all[2]), (3, &shown));
     assert_eq!(in_pages(&office, "/conferences").await, all);
+}
+
+#[tokio::test]
+async fn an_administrator_acts_on_a_conference() {
+    let mut office = Office::on_sqlite().await;
+    office.live.apply(&Notice::Conference(room("team")));
     let path = "/conferences/team/actions";
     let member = "cal_0000000000000007";
     let seven = CallId(7);
