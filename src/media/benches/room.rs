@@ -1,11 +1,11 @@
-//! What a large room costs: `cargo test --release -p media --test room_cost -- --ignored --nocapture`. Time is that of the
+//! What a large room costs: `cargo bench -p media --bench room`. Time is that of the
 //! processor; sockets are not in it (some 5 µs for each packet each way).
 
 #![expect(
     clippy::disallowed_methods,
     reason = "virtual time begins at some time"
 )]
-#![expect(clippy::unwrap_used, reason = "a test may")]
+#![expect(clippy::unwrap_used, reason = "a measurement may")]
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -135,9 +135,7 @@ fn cost(codec: Codec, parties: usize) {
     );
 }
 
-#[test]
-#[ignore = "it measures"]
-fn large_rooms() {
+fn main() {
     for (codec, parties) in [(Codec::Pcmu, 500), (Codec::G722, 200), (Codec::Opus, 100)] {
         cost(codec, parties);
     }
