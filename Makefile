@@ -5,7 +5,7 @@ PHONES = tests/phones
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 OFFHOOK = $(TARGET)/release/offhook
 # Two at a time, the longest first.
-PHONE_TESTS = scenarios audio_quality hold leftovers first_call provider hostile silence nat storage scripts emergency browser lamps message transfer rooms srtp restart readme ladder
+PHONE_TESTS = scenarios audio_quality hold leftovers first_call provider hostile silence nat storage scripts emergency browser lamps message transfer rooms srtp restart readme ladder quality
 SECONDS_EACH ?= 600
 
 run: need-build

@@ -287,6 +287,9 @@ impl Work {
             Notice::Call(call) => {
                 tracing::info!(call = %call.call, from = call.from, to = call.to, state = ?call.state, "call")
             }
+            Notice::Measured { call, legs } => {
+                tracing::debug!(%call, legs = legs.len(), "measured");
+            }
             Notice::CallEnded { call, cause } => tracing::info!(%call, cause, "call ended"),
             Notice::Conference(room) => {
                 let (name, parties) = (&room.name, room.members.len());

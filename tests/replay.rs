@@ -185,7 +185,7 @@ fn upon(command: Command) -> Option<Event> {
             Some(Event::ScriptEnded { call, end })
         }
         Command::Media(media::Command::Close { stream }) => {
-            let stats = media::StreamStats::default();
+            let stats = Box::default();
             let closed = media::Event::Closed { stream, stats };
             Some(Event::Media(closed))
         }

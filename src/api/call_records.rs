@@ -80,7 +80,8 @@ fn segment(segment: &Segment) -> Value {
     })
 }
 
-fn leg(leg: &LegRecord) -> Value {
+/// A leg, of a call that lives or of one that ended.
+pub(crate) fn leg(leg: &LegRecord) -> Value {
     json!({
         "id": leg.id,
         "party": leg.party,
@@ -94,6 +95,12 @@ fn leg(leg: &LegRecord) -> Value {
         "jitter_ms": leg.jitter_ms,
         "rtt_ms": leg.rtt_ms,
         "srtp": leg.srtp,
+        "mos_in": leg.mos_in,
+        "mos_out": leg.mos_out,
+        "late_in": leg.late_in,
+        "longest_gap_ms": leg.longest_gap_ms,
+        "burst_loss": leg.burst_loss,
+        "gap_loss": leg.gap_loss,
         "diagnosis": leg.diagnosis,
     })
 }

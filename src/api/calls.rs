@@ -2,6 +2,7 @@
 
 use crate::Shared;
 use crate::body::{Name, Object};
+use crate::call_records::leg;
 use crate::clock::{now_ms, rfc3339};
 use crate::error::Error;
 use crate::extensions;
@@ -42,7 +43,14 @@ pub(crate) async fn show(
     State(shared): State<Arc<Shared>>,
     Name(id): Name,
 ) -> Result<Json<Value>, Error> {
-    find(&shared, &id).map(|call| Json(view(&call)))
+    let call = find(&shared, &id)?;
+    let live = &shared.api.live;
+    // A Switch that is too busy to be asked is one that has to do with calls.
+    let ask = || drop(shared.act(Event::Measure { call: call.call }));
+    let figures = live.figures(call.call, ask).await;
+    let mut shown = view(&call);
+    shown["legs"] = json!(figures.map(|legs| legs.iter().map(leg).collect::<Vec<_>>()));
+    Ok(Json(shown))
 }
 
 /// Rings `from` and then runs the dialplan as if it had dialled `to`. The id is known before the call is.

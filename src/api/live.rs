@@ -1,9 +1,14 @@
 //! The office as the Switch told it last: live calls, registrations, how trunks stand.
 
-use directory::{Ban, Registration};
+use directory::{Ban, LegRecord, Registration};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 use switch::{CallId, LiveCall, LiveConference, Notice, Reach, TrunkState};
+use tokio::sync::Notify;
+
+/// How long the figures of a call may take.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The live view. The wiring feeds it every notice; requests read it. It holds as much as the Switch
 /// does, whose tables are bounded.
@@ -11,6 +16,7 @@ use switch::{CallId, LiveCall, LiveConference, Notice, Reach, TrunkState};
 pub struct Live {
     view: Mutex<View>,
     waiting: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
+    measured: Notify,
 }
 
 /// A registration and whether its phone is there.
@@ -25,12 +31,25 @@ struct View {
     calls: BTreeMap<CallId, LiveCall>,
     /// By name.
     conferences: BTreeMap<String, LiveConference>,
+    /// Of calls that were asked for: how often their figures were told, and the last ones.
+    figures: BTreeMap<CallId, (u64, Vec<LegRecord>)>,
     /// By extension and binding.
     registrations: BTreeMap<(String, String), Phone>,
     /// Why the last push notification failed, if it did.
     push_failure: Option<String>,
     trunks: BTreeMap<String, TrunkState>,
     bans: BTreeMap<String, Ban>,
+}
+
+impl View {
+    fn measured(&mut self, call: CallId, legs: &[LegRecord]) {
+        // A call that ended meanwhile would never be forgotten.
+        if self.calls.contains_key(&call) {
+            let (times, last) = self.figures.entry(call).or_default();
+            *times += 1;
+            *last = legs.to_vec();
+        }
+    }
 }
 
 impl Live {
@@ -46,8 +65,13 @@ impl Live {
             Notice::Call(call) => {
                 view.calls.insert(call.call, call.clone());
             }
+            Notice::Measured { call, legs } => {
+                view.measured(*call, legs);
+                self.measured.notify_waiters();
+            }
             Notice::CallEnded { call, .. } => {
                 view.calls.remove(call);
+                view.figures.remove(call);
             }
             Notice::Conference(room) => {
                 view.conferences.insert(room.name.clone(), room.clone());
@@ -94,6 +118,36 @@ impl Live {
             Notice::Stopped => *view = View::default(),
             Notice::Emergency { .. } | Notice::Warning { .. } | Notice::Panicked { .. } => {}
         }
+    }
+
+    /// The legs of a call and how their sound goes, as it is told after `ask` was done; `None` when nothing was told in time.
+    pub(crate) async fn figures(&self, call: CallId, ask: impl FnOnce()) -> Option<Vec<LegRecord>> {
+        let before = self
+            .view()
+            .figures
+            .get(&call)
+            .map_or(0, |(times, _)| *times);
+        ask();
+        let told = async {
+            loop {
+                let next = self.measured.notified();
+                tokio::pin!(next);
+                // From here on nothing told is missed.
+                next.as_mut().enable();
+                if let Some(legs) = self.told_since(call, before) {
+                    return legs;
+                }
+                next.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, told).await.ok()
+    }
+
+    /// The figures of a call when they were told more than `before` times.
+    fn told_since(&self, call: CallId, before: u64) -> Option<Vec<LegRecord>> {
+        let view = self.view();
+        let (times, legs) = view.figures.get(&call)?;
+        (*times > before).then(|| legs.clone())
     }
 
     /// Every live call, the oldest first.

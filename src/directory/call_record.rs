@@ -50,6 +50,23 @@ pub struct LegRecord {
     /// How its audio was encrypted, from beginning to end: the name of the SRTP profile. `None`: it was not, or not all.
     #[serde(default)]
     pub srtp: Option<String>,
+    /// Mean opinion score (ITU-T G.107, 1 to 4.5) of what the party sent, measured here; `None` when too little came.
+    #[serde(default)]
+    pub mos_in: Option<f64>,
+    /// The same of what it heard, by its RTCP; `None` without.
+    #[serde(default)]
+    pub mos_out: Option<f64>,
+    /// Packets of the party that came too late to be played.
+    #[serde(default)]
+    pub late_in: u64,
+    /// The longest time without sound from the party while it spoke, milliseconds.
+    #[serde(default)]
+    pub longest_gap_ms: u32,
+    /// Per cent of the party's packets lost within bursts and between them (RFC 3611 §4.7.2).
+    #[serde(default)]
+    pub burst_loss: Option<f64>,
+    #[serde(default)]
+    pub gap_loss: Option<f64>,
     /// What went wrong on this leg, in words.
     pub diagnosis: Option<String>,
 }

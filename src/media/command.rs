@@ -95,6 +95,8 @@ pub enum Command {
         play: PlayId,
         source: Source,
     },
+    /// Answered by a [`Report`](crate::Event::Report), if there is such a stream.
+    Report { stream: StreamId },
     /// Answered by exactly one `Closed`, even for a stream never opened.
     Close { stream: StreamId },
 }
@@ -112,6 +114,7 @@ impl Command {
             | Command::Enter { stream, .. }
             | Command::Seat { stream, .. }
             | Command::Announce { stream, .. }
+            | Command::Report { stream }
             | Command::Close { stream } => *stream,
             Command::Join { a, .. } => *a,
         }

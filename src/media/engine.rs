@@ -81,7 +81,8 @@ impl Engine {
                 play,
                 source,
             } => self.announce(stream, (play, source)),
-            Command::Close { stream } => self.close(stream),
+            Command::Report { stream } => self.report(now, stream),
+            Command::Close { stream } => self.close(now, stream),
         }
     }
 
@@ -158,6 +159,20 @@ impl Engine {
         let wires = (&mut *self.buffer, out);
         self.rooms
             .tick(now, (&mut self.streams, &mut self.events), wires);
+    }
+
+    /// To be called before a stream is closed: its party is told (RFC 3550 §6.6).
+    pub fn farewell(
+        &mut self,
+        now: Instant,
+        wall: NtpTime,
+        stream: StreamId,
+        out: &mut impl Transmit,
+    ) {
+        let key = self.keys.get(&stream).copied();
+        if let Some(stream) = key.and_then(|key| self.streams.get_mut(key)) {
+            stream.farewell((now, wall), &mut self.buffer, out);
+        }
     }
 
     /// Takes a stream out, with all that is known of it, to be put into another engine. Whom it heard and who heard it
@@ -428,7 +443,15 @@ impl Engine {
         }
     }
 
-    fn close(&mut self, id: StreamId) {
+    fn report(&mut self, now: Instant, id: StreamId) {
+        let key = self.keys.get(&id).copied();
+        if let Some(stream) = key.and_then(|key| self.streams.get(key)) {
+            let stats = Box::new(stream.stats(now));
+            self.events.push_back(Event::Report { stream: id, stats });
+        }
+    }
+
+    fn close(&mut self, now: Instant, id: StreamId) {
         let mut stats = StreamStats::default();
         if let Some(&key) = self.keys.get(&id) {
             self.stop_play(key);
@@ -437,8 +460,9 @@ impl Engine {
             stats = self
                 .streams
                 .try_remove(key)
-                .map_or(stats, |stream| stream.stats());
+                .map_or(stats, |stream| stream.stats(now));
         }
+        let stats = Box::new(stats);
         self.events.push_back(Event::Closed { stream: id, stats });
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::quality::Signs;
 use crate::{Codec, PlayId, StreamId};
 
 /// What happened on a stream.
@@ -21,10 +22,15 @@ pub enum Event {
     },
     /// Nothing has been heard for `for_ms`, half the timeout at least; told again after each further half.
     Silent { stream: StreamId, for_ms: u64 },
+    /// The answer to `Report`: how it goes so far.
+    Report {
+        stream: StreamId,
+        stats: Box<StreamStats>,
+    },
     /// The answer to `Close`.
     Closed {
         stream: StreamId,
-        stats: StreamStats,
+        stats: Box<StreamStats>,
     },
 }
 
@@ -36,6 +42,7 @@ impl Event {
             | Event::Dtmf { stream, .. }
             | Event::PlayEnded { stream, .. }
             | Event::Silent { stream, .. }
+            | Event::Report { stream, .. }
             | Event::Closed { stream, .. } => *stream,
         }
     }
@@ -67,4 +74,24 @@ pub struct StreamStats {
     /// RTP datagrams dropped because the negotiated keys do not open them, or because they were there before.
     #[serde(default)]
     pub sealed_packets: u64,
+    /// MOS (ITU-T G.107, 1 to 4.5) of what came from the party, measured here; `None` while too little came.
+    #[serde(default)]
+    pub mos_in: Option<f64>,
+    /// MOS of what went to the party, by its reports; `None` without them.
+    #[serde(default)]
+    pub mos_out: Option<f64>,
+    /// Packets that came, but too late for the buffers that phones have.
+    #[serde(default)]
+    pub late_in: u64,
+    /// The longest time in which no sound came though the party spoke.
+    #[serde(default)]
+    pub longest_gap_ms: u32,
+    /// Shares (0 to 1) of the packets lost within bursts and between them (RFC 3611 §4.7.2); `None` while too little came.
+    #[serde(default)]
+    pub burst_loss: Option<f64>,
+    #[serde(default)]
+    pub gap_loss: Option<f64>,
+    /// What else was seen, for a diagnosis.
+    #[serde(default)]
+    pub signs: Signs,
 }

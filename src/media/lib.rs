@@ -10,6 +10,7 @@
 //! Where next: [`engine`](Engine) for the doors, `stream.rs` for one leg's RTP with `latch.rs`, `sender.rs` and
 //! `report.rs`, `bridge.rs` for who hears whom with `transcoder.rs`, `room` for three and more with `jitter.rs`, `play.rs` and `tone.rs` for what we say ourselves,
 //! [`codec`] and [`rtp`] for the sound and the packets, `secure.rs` and [`srtp`] for their encryption.
+//! [`quality`] for how well it all went.
 
 #![cfg_attr(
     test,
@@ -27,6 +28,7 @@ mod event;
 mod jitter;
 mod latch;
 mod play;
+pub mod quality;
 mod report;
 mod room;
 pub mod rtp;
@@ -45,4 +47,4 @@ pub use command::{
 pub use engine::{Engine, Moving};
 pub use event::{Event, StreamStats};
 pub use room::{ANNOUNCEMENT_CODEC, Audience, RoomId, Seat};
-pub use sdp::{Direction, Dtmf, LocalMedia, Negotiated, Protection, SdpError, Security};
+pub use sdp::{Direction, Dtmf, Extended, LocalMedia, Negotiated, Protection, SdpError, Security};

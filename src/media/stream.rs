@@ -102,6 +102,7 @@ impl Stream {
             self.sender.end_turn();
             self.reports.set_clock(negotiated.codec.clock_rate());
         }
+        self.reports.negotiated(now, &negotiated);
         if !negotiated.direction.sends() {
             self.sender.end_turn();
         }
@@ -161,7 +162,7 @@ impl Stream {
         }
         self.heard_at = now;
         let receives = negotiated.direction.receives();
-        self.reports.rtp(now, &header);
+        self.reports.rtp(now, &header, load);
         let Some(load) = load else {
             return received;
         };
@@ -340,6 +341,26 @@ impl Stream {
             return;
         }
         let length = self.reports.write((now, wall), &self.sender, buffer);
+        self.transmit_rtcp(length, buffer, out);
+    }
+
+    /// Tells the party that this was all, if it was told or sent anything.
+    pub(crate) fn farewell(
+        &mut self,
+        (now, wall): (Instant, NtpTime),
+        buffer: &mut [u8; MAX_PACKET],
+        out: &mut impl Transmit,
+    ) {
+        let length = self.reports.write_bye((now, wall), &self.sender, buffer);
+        self.transmit_rtcp(length, buffer, out);
+    }
+
+    fn transmit_rtcp(
+        &mut self,
+        length: usize,
+        buffer: &mut [u8; MAX_PACKET],
+        out: &mut impl Transmit,
+    ) {
         let (Some(to), Some(packet @ [_, ..])) = (self.rtcp_target(), buffer.get(..length)) else {
             return;
         };
@@ -372,14 +393,17 @@ impl Stream {
         })
     }
 
-    pub(crate) fn stats(&self) -> StreamStats {
+    pub(crate) fn stats(&self, now: Instant) -> StreamStats {
+        let codec = self.negotiated.as_ref().map(|n| n.codec);
+        let mut stats = self.reports.stats(now, codec);
+        stats.signs.named = self.named.map(|(rtp, _)| rtp);
         StreamStats {
-            codec: self.negotiated.as_ref().map(|n| n.codec),
+            codec,
             packets_out: self.sender.packets(),
             remote: self.rtp.source(),
             foreign_packets: self.rtp.foreign() + self.rtcp.foreign(),
             sealed_packets: self.sealed,
-            ..self.reports.stats()
+            ..stats
         }
     }
 }

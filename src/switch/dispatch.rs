@@ -1,8 +1,8 @@
 //! Which event concerns whom: from the doors to the call, the registrar or the trunk.
 
 use crate::call::{
-    Activity, Call, Script, conference, dial, early, end, gather, leave, life, offer, originate,
-    play, redirect, script, supervise, talk, transfer,
+    Activity, Call, Script, conference, dial, early, end, gather, leave, life, measure, offer,
+    originate, play, redirect, script, supervise, talk, transfer,
 };
 use crate::cause::{Told, Verdict};
 use crate::command::Command;
@@ -73,6 +73,7 @@ impl Switch {
             } => self.originate(call, (from, String::new()), Some((whom, mode))),
             Event::Announce { call, prompt } => self.announce(call, prompt),
             Event::Conference { name, action } => rooms::act(&mut self.office, &name, action),
+            Event::Measure { call } => self.with(call, measure::ask),
             Event::HangUp { call } => self.with(call, leave::hang_up),
             Event::Stop => self.stop(),
         }
@@ -500,7 +501,8 @@ fn stream_event(office: &mut Office, call: &mut Call, index: usize, event: media
             gather::played(office, call, play);
             conference::played(office, call, play);
         }
-        media::Event::Closed { stats, .. } => end::closed(office, call, index, stats),
+        media::Event::Report { stats, .. } => measure::reported(office, call, index, *stats),
+        media::Event::Closed { stats, .. } => end::closed(office, call, index, *stats),
         media::Event::BindFailed { .. } => {
             let why = "its RTP port could not be opened";
             if let Some(leg) = call.legs.get_mut(index) {

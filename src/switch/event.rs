@@ -86,6 +86,8 @@ pub enum Event {
         from: String,
         to: String,
     },
+    /// An administrator asks how the sound of a call goes; [`Notice::Measured`](crate::Notice::Measured) answers soon.
+    Measure { call: CallId },
     /// An administrator ends a call.
     HangUp { call: CallId },
     /// An administrator wants `from` rung and then to listen in on a call. The id is chosen as for `Originate`.

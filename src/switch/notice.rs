@@ -1,7 +1,7 @@
 //! What the Switch tells its watchers: the live view of the API and the log. Notices steer nothing.
 
 use crate::event::CallId;
-use directory::{Ban, Direction, Registration};
+use directory::{Ban, Direction, LegRecord, Registration};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -89,10 +89,15 @@ impl Reach {
 }
 
 /// Something a watcher may want to know.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
     /// A call started or changed.
     Call(LiveCall),
+    /// How the sound of a call goes, as was asked: its legs as they would be recorded.
+    Measured {
+        call: CallId,
+        legs: Vec<LegRecord>,
+    },
     CallEnded {
         call: CallId,
         cause: String,

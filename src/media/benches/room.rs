@@ -47,6 +47,7 @@ fn enter(engine: &mut Engine, now: Instant, stream: StreamId, codec: Codec) {
         remote_rtcp: remote,
         direction: Direction::SendRecv,
         security: Security::Plain,
+        extended: media::Extended::default(),
     };
     let settings = Settings::default();
     for command in [

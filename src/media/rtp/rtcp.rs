@@ -1,6 +1,9 @@
 //! RTCP (RFC 3550 §6): compound packets read without trust, and the report we send written in place.
 //!
-//! Read: SR, RR, the CNAME of an SDES, BYE; other packets are stepped over. Nothing allocates: reading is lazy over the bytes.
+//! Read: SR, RR, the CNAME of an SDES, BYE, XR (`xr.rs`); other packets are stepped over. Nothing allocates: reading is lazy
+//! over the bytes.
+
+use super::xr;
 
 /// Bytes enough for any report of [`write()`] or [`write_bye`], with the longest CNAME.
 pub const MAX_REPORT: usize = 352;
@@ -74,7 +77,14 @@ pub enum Packet<'a> {
         /// Which source.
         ssrc: u32,
     },
-    /// APP, feedback, XR and whatever else.
+    /// Extended reports (RFC 3611).
+    Extended {
+        /// Who reports.
+        ssrc: u32,
+        /// What it says.
+        blocks: xr::Blocks<'a>,
+    },
+    /// APP, feedback and whatever else.
     Other {
         /// The packet type.
         kind: u8,
@@ -206,6 +216,10 @@ fn read(kind: u8, count: usize, body: &[u8]) -> Option<Packet<'_>> {
             cname: cname(after)?,
         }),
         BYE if count > 0 => Some(Packet::Bye { ssrc }),
+        xr::KIND => Some(Packet::Extended {
+            ssrc,
+            blocks: xr::Blocks(after),
+        }),
         _ => None,
     }
 }
@@ -476,6 +490,7 @@ mod tests {
                     1 + blocks.count()
                 }
                 Packet::Cname { cname, .. } => 1 + cname.len().min(1),
+                Packet::Extended { blocks, .. } => blocks.count(),
                 Packet::Bye { .. } | Packet::Other { .. } => 1,
             })
             .sum()

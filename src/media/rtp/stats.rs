@@ -286,8 +286,7 @@ impl Reception {
         self.last_report = totals;
         let cumulative = i128::from(totals.expected) - i128::from(totals.received);
         let (last_sr, delay_since_sr) = self.sender_report.map_or((0, 0), |(ntp, at)| {
-            let waited = now.saturating_duration_since(at).as_micros() * 65_536 / 1_000_000;
-            (ntp, u32::try_from(waited).unwrap_or(u32::MAX))
+            (ntp, units(now.saturating_duration_since(at)))
         });
         Some(ReportBlock {
             ssrc: source.ssrc,
@@ -322,8 +321,13 @@ pub fn round_trip(wall: u64, block: &ReportBlock) -> Option<Duration> {
     (trip < Duration::from_secs(60)).then_some(trip)
 }
 
+/// A time in 1/65536 s.
+pub(crate) fn units(time: Duration) -> u32 {
+    u32::try_from(time.as_micros() * 65_536 / 1_000_000).unwrap_or(u32::MAX)
+}
+
 /// The middle 32 of 64 bits: 1/65536 s.
-fn middle(ntp: u64) -> u32 {
+pub(crate) fn middle(ntp: u64) -> u32 {
     (ntp >> 16) as u32
 }
 

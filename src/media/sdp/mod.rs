@@ -66,6 +66,18 @@ pub struct Negotiated {
     /// Never written anywhere.
     #[serde(skip)]
     pub security: Security,
+    /// The extended reports (RFC 3611) the party asked for.
+    #[serde(default)]
+    pub extended: Extended,
+}
+
+/// Kinds of RTCP extended reports, of those we know.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extended {
+    /// VoIP metrics (RFC 3611 §4.7).
+    pub voip: bool,
+    /// Receiver reference time and DLRR (RFC 3611 §4.4, §4.5).
+    pub round_trip: bool,
 }
 
 /// Payload types of telephone-event.
@@ -171,6 +183,7 @@ pub fn offer(local: &LocalMedia) -> Vec<u8> {
             .protection
             .offered()
             .map_or_else(String::new, Offered::write),
+        extended: Extended::default(),
     };
     write::offer(local, &line).into_bytes()
 }
@@ -200,6 +213,7 @@ pub fn answer(local: &LocalMedia, offer: &[u8]) -> Result<(Vec<u8>, Negotiated),
         .map(|(offered, crypto)| offered.take(crypto))
         .unwrap_or_default();
     negotiated.security = security;
+    negotiated.extended = audio.extended;
     let line = Line {
         formats: &formats,
         // RFC 3264 §6.1, §8.4: sendonly is answered by recvonly, inactive by inactive.
@@ -207,6 +221,7 @@ pub fn answer(local: &LocalMedia, offer: &[u8]) -> Result<(Vec<u8>, Negotiated),
         // RFC 8643 §3.2: plain RTP with keys is answered as such.
         transport: audio.transport,
         crypto,
+        extended: audio.extended,
     };
     let text = write::answer(local, &session, Some((audio.index, &line)));
     Ok((text.into_bytes(), negotiated))
@@ -298,6 +313,8 @@ fn agree(
         remote_rtcp: audio.remote_rtcp,
         direction: local.direction.and(audio.direction.reversed()),
         security: Security::Plain,
+        // RFC 3611 §5.2: what was not offered is not answered, and we offer none.
+        extended: Extended::default(),
     })
 }
 

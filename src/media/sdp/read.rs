@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use sdp_types::{Attribute, Connection, Media, Session};
 
 use super::sdes::{self, Crypto};
-use super::{Direction, Protection, SdpError};
+use super::{Direction, Extended, Protection, SdpError};
 use crate::Codec;
 
 /// More than any phone sends; a bound for the answer, which has as many lines.
@@ -38,6 +38,7 @@ pub(super) struct Audio {
     pub(super) transport: Transport,
     /// The keys that the other side sends with, and how.
     pub(super) crypto: Option<Crypto>,
+    pub(super) extended: Extended,
 }
 
 /// The transport of a media line.
@@ -147,6 +148,7 @@ fn line(
         ptime_ms: ptime(media),
         transport,
         crypto,
+        extended: extended(session, media),
     })
 }
 
@@ -237,6 +239,21 @@ fn named(attribute: &str) -> Option<Direction> {
         "inactive" => Some(Direction::Inactive),
         _ => None,
     }
+}
+
+/// RFC 3611 §5.1: `a=rtcp-xr:rcvr-rtt=all:10000 voip-metrics`, of the media line or, failing that, of the session.
+fn extended(session: &Session, media: &Media) -> Extended {
+    let mut found =
+        values(&media.attributes, "rtcp-xr").chain(values(&session.attributes, "rtcp-xr"));
+    let mut extended = Extended::default();
+    for format in found.next().unwrap_or_default().split_ascii_whitespace() {
+        match format.split('=').next() {
+            Some("voip-metrics") => extended.voip = true,
+            Some("rcvr-rtt") => extended.round_trip = true,
+            Some(_) | None => {}
+        }
+    }
+    extended
 }
 
 fn ptime(media: &Media) -> u16 {

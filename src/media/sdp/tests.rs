@@ -483,3 +483,39 @@ fn an_old_hold_on_ipv6_may_name_0_0_0_0() {
     assert!(text(&sdp).contains("c=IN IP6 2001:db8::9") && text(&sdp).contains("a=recvonly"));
     assert_eq!(got.direction, Direction::RecvOnly);
 }
+
+#[test]
+fn extended_reports_are_agreed_on_only_where_they_are_offered() {
+    let ours = local(&[Codec::Pcmu]);
+    let asked = |line: &str| {
+        let offer = phone(&format!("m=audio 4000 RTP/AVP 0\r\n{line}"));
+        let (sdp, got) = answer(&ours, &offer).unwrap();
+        let text = text(&sdp).to_owned();
+        let told = text.lines().find_map(|l| l.strip_prefix("a=rtcp-xr:"));
+        (
+            told.map(str::to_owned),
+            got.extended.voip,
+            got.extended.round_trip,
+        )
+    };
+    assert_eq!(asked(""), (None, false, false));
+    assert_eq!(
+        asked("a=rtcp-xr:pkt-loss-rle=100\r\n"),
+        (None, false, false)
+    );
+    let both = Some("voip-metrics rcvr-rtt=all".to_owned());
+    assert_eq!(
+        asked("a=rtcp-xr:rcvr-rtt=all:10000 stat-summary=loss voip-metrics\r\n"),
+        (both, true, true)
+    );
+    assert_eq!(
+        asked("a=rtcp-xr:voip-metrics\r\n").0.as_deref(),
+        Some("voip-metrics")
+    );
+    // We offer none, so an answer may not bring them in.
+    let answered = phone("m=audio 4000 RTP/AVP 0\r\na=rtcp-xr:voip-metrics\r\n");
+    assert_eq!(
+        accept(&ours, &answered).unwrap().extended,
+        Extended::default()
+    );
+}

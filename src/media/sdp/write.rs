@@ -5,7 +5,7 @@ use std::fmt::Write;
 use sdp_types::{Media, Session};
 
 use super::read::Transport;
-use super::{Direction, LocalMedia};
+use super::{Direction, Extended, LocalMedia};
 use crate::Codec;
 
 /// One format of our audio line.
@@ -32,6 +32,7 @@ pub(super) struct Line<'a> {
     pub(super) transport: Transport,
     /// The lines with our keys.
     pub(super) crypto: String,
+    pub(super) extended: Extended,
 }
 
 /// An SDP whose only line is our audio.
@@ -94,6 +95,30 @@ fn audio_line(text: &mut String, local: &LocalMedia, line: &Line<'_>) {
             line.direction.as_str()
         ),
     );
+    extended_reports(text, line.extended);
+}
+
+/// RFC 3611 §5.2: of what was offered, what we know; both sides then send it.
+fn extended_reports(text: &mut String, extended: Extended) {
+    let known = match extended {
+        Extended {
+            voip: true,
+            round_trip: true,
+        } => "voip-metrics rcvr-rtt=all",
+        Extended {
+            voip: true,
+            round_trip: false,
+        } => "voip-metrics",
+        Extended {
+            voip: false,
+            round_trip: true,
+        } => "rcvr-rtt=all",
+        Extended {
+            voip: false,
+            round_trip: false,
+        } => return,
+    };
+    put(text, format_args!("a=rtcp-xr:{known}\r\n"));
 }
 
 fn describe(text: &mut String, format: Format) {

@@ -678,7 +678,7 @@ fn lossy(percent: u64) -> media::StreamStats {
     }
     world.command(Command::Close { stream: A });
     match world.events.pop() {
-        Some(Event::Closed { stats, .. }) => stats,
+        Some(Event::Closed { stats, .. }) => *stats,
         other => panic!("{other:?}"),
     }
 }

@@ -16,8 +16,8 @@ use media::rtp::packet::{self, Header};
 use media::sdp::Pair;
 use media::srtp::{KeySeed, Keys, MAX_TRAILER, Profile, Protector};
 use media::{
-    Audience, Codec, Command, Direction, Dtmf, Engine, Kind, Negotiated, NtpTime, PlayId, RoomId,
-    Seat, Security, Settings, Source, StreamId, Tone, Transmit,
+    Audience, Codec, Command, Direction, Dtmf, Engine, Extended, Kind, Negotiated, NtpTime, PlayId,
+    RoomId, Seat, Security, Settings, Source, StreamId, Tone, Transmit,
 };
 
 thread_local! {
@@ -104,6 +104,7 @@ fn open(engine: &mut Engine, now: Instant, stream: StreamId, (codec, security): 
         remote_rtcp: SocketAddr::from(([10, 0, 0, 1], 4_001)),
         direction: Direction::SendRecv,
         security,
+        extended: Extended::default(),
     };
     engine.command(now, NtpTime(0), Command::Negotiated { stream, negotiated });
 }

@@ -49,6 +49,7 @@ fn open(engine: &mut Engine, now: Instant, stream: StreamId) {
         remote_rtcp: remote,
         direction: Direction::SendRecv,
         security: Security::Plain,
+        extended: media::Extended::default(),
     };
     for command in [
         Command::Open {

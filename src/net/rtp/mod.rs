@@ -185,7 +185,7 @@ impl Desk {
                 }
             }
             Command::Part { .. } | Command::Echo { .. } => self.leave_room(&mut streams, stream),
-            Command::Seat { .. } => {}
+            Command::Seat { .. } | Command::Report { .. } => {}
         }
         self.pass(self.lane_of(&streams, stream), Order::Engine(command));
     }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use media::Event;
 use tokio::sync::mpsc::{Sender, error::TrySendError};
 
-/// Events kept while the switch is late; beyond that digits and silences are dropped, the rest is bounded by the
+/// Events kept while the switch is late; beyond that digits, silences and reports are dropped, the rest is bounded by the
 /// number of streams and playbacks.
 const KEPT: usize = 4096;
 
@@ -25,9 +25,10 @@ impl Outlet {
     pub(super) fn tell(&mut self, event: Event) {
         let full = self.kept.len() >= KEPT;
         match event {
-            Event::Dtmf { .. } | Event::Silent { .. } if full => {}
+            Event::Dtmf { .. } | Event::Silent { .. } | Event::Report { .. } if full => {}
             Event::Dtmf { .. }
             | Event::Silent { .. }
+            | Event::Report { .. }
             | Event::BindFailed { .. }
             | Event::PlayEnded { .. }
             | Event::Closed { .. } => self.kept.push_back(event),
@@ -55,7 +56,7 @@ impl Outlet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media::{StreamId, StreamStats};
+    use media::StreamId;
 
     #[test]
     fn a_closed_stream_is_told_however_late_the_switch_is() {
@@ -67,7 +68,7 @@ mod tests {
         }
         outlet.tell(Event::Closed {
             stream,
-            stats: StreamStats::default(),
+            stats: Box::default(),
         });
         let mut last = None;
         let mut told = 0;

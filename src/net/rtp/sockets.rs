@@ -405,6 +405,21 @@ mod tests {
     }
 
     #[test]
+    fn sound_and_reports_are_marked_to_be_forwarded_first() {
+        for ip in ["127.0.0.1", "::1"] {
+            let socket = bind(SocketAddr::new(ip.parse().unwrap(), 0)).unwrap();
+            let socket = socket2::SockRef::from(&socket);
+            let class = if ip.contains(':') {
+                socket.tclass_v6()
+            } else {
+                socket.tos_v4()
+            };
+            // RFC 3246: EF, 46, in the upper six bits.
+            assert_eq!(class.unwrap(), 46 << 2);
+        }
+    }
+
+    #[test]
     fn a_closed_stream_leaves_its_ports_free_and_its_events_unheard() {
         let (mut sockets, local, _bell) = opened();
         let friend = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -171,6 +171,9 @@ impl Worker {
             tracing::warn!(%local, %error, "RTP ports could not be bound");
             return self.outlet.tell(Event::BindFailed { stream });
         }
+        if let Command::Close { stream } = command {
+            self.engine.farewell(now, wall, stream, &mut self.sockets);
+        }
         self.engine.command(now, wall, command);
         while let Some((stream, remote, kind)) = self.engine.latched() {
             self.sockets.latch(stream, remote, kind);

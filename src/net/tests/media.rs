@@ -54,6 +54,7 @@ impl House {
             remote_rtcp: SocketAddr::new(remote.ip(), remote.port().wrapping_add(1)),
             direction: Direction::SendRecv,
             security: Security::Plain,
+            extended: media::Extended::default(),
         };
         self.media
             .command(Command::Negotiated { stream, negotiated });
@@ -82,7 +83,7 @@ impl House {
     fn close(&mut self, stream: StreamId) -> StreamStats {
         self.media.command(Command::Close { stream });
         match self.event() {
-            Event::Closed { stream: of, stats } if of == stream => stats,
+            Event::Closed { stream: of, stats } if of == stream => *stats,
             other => panic!("{other:?}"),
         }
     }

@@ -92,6 +92,7 @@ fn packets_are_relayed_and_transcoded_without_allocating() {
                 remote_rtcp: remote,
                 direction: Direction::SendRecv,
                 security: Security::Plain,
+                extended: media::Extended::default(),
             };
             media.command(Command::Negotiated { stream, negotiated });
         }

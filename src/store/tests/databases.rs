@@ -441,6 +441,12 @@ fn record(number: i64) -> CallRecord {
         rtt_ms: None,
         loss_out: Some(1.5),
         srtp: Some("AEAD_AES_128_GCM".into()),
+        mos_in: Some(4.38),
+        mos_out: None,
+        late_in: 3,
+        longest_gap_ms: 60,
+        burst_loss: Some(0.0),
+        gap_loss: Some(0.5),
         diagnosis: None,
     };
     CallRecord {

@@ -72,7 +72,7 @@ pub(crate) fn answer(
     let headers = identity::of_reached(office, call);
     office.sip.answer(office.now, dialog, &sdp, &headers);
     if let Some(leg) = call.subject() {
-        leg.state = LegState::Up;
+        leg.up(office.now);
         leg.open(office);
     }
     call.answered = Some(office.now);
@@ -95,7 +95,7 @@ pub(crate) fn accept(
     };
     let sdp = leg_sdp(office, leg, prefer)?;
     office.sip.answer(office.now, dialog, &sdp, headers);
-    leg.state = LegState::Up;
+    leg.up(office.now);
     leg.open(office);
     Ok(())
 }

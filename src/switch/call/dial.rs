@@ -275,7 +275,7 @@ pub(crate) fn answered(office: &mut Office, call: &mut Call, index: usize, respo
         return refused(office, call, index, (488, Told::default()));
     }
     if let Some(leg) = call.legs.get_mut(index) {
-        leg.state = LegState::Up;
+        leg.up(office.now);
         identity::note(office, leg, response);
         leg.forks.clear();
     }

@@ -1,13 +1,13 @@
 //! The end of a call: every leg is released, every stream reports, one record is written.
 
-use super::{Activity, Call, Leg, LegState, Script, dial::Dial, journey, play, secrecy, transfer};
+use super::{Activity, Call, LegState, Script, dial::Dial, journey, measure, play, transfer};
 use super::{conference, supervise};
 use crate::cause::{self, Verdict};
 use crate::command::Command;
 use crate::notice::Notice;
 use crate::office::Office;
 use crate::timers::Timer;
-use directory::{CallRecord, Ending, LegRecord};
+use directory::{CallRecord, Ending};
 use media::{StreamStats, Tone};
 use std::time::Duration;
 
@@ -143,6 +143,7 @@ pub(crate) fn closed(office: &mut Office, call: &mut Call, index: usize, stats: 
         office.ports.release(office.now, port);
     }
     leg.stats = Some(stats);
+    measure::came(office, call, index);
 }
 
 /// Whether nothing more can come of an ended call.
@@ -197,7 +198,7 @@ pub(crate) fn record(office: &mut Office, call: &mut Call) {
         talk_ms: answered.map_or(0, |at| ended - at),
         tags: std::mem::take(&mut call.tags),
         reason: verdict.why,
-        legs: leg_records(call),
+        legs: measure::legs(call, office.now),
         segments: call.journey.take(),
         merged_into: call.journey.merged_into.map(|id| id.to_string()),
         continues: call.journey.continued(),
@@ -208,53 +209,4 @@ pub(crate) fn record(office: &mut Office, call: &mut Call) {
         call: call.id,
         cause,
     });
-}
-
-fn leg_records(call: &Call) -> Vec<LegRecord> {
-    let legs = call.legs.iter().enumerate();
-    legs.map(|(index, leg)| leg_record(call, leg, index))
-        .collect()
-}
-
-fn leg_record(call: &Call, leg: &Leg, index: usize) -> LegRecord {
-    let stats = leg.stats.clone().unwrap_or_default();
-    let lost_in = stats.lost_in as f64 / stats.expected_in.max(1) as f64;
-    LegRecord {
-        id: format!(
-            "leg_{}_{index}",
-            call.id.to_string().trim_start_matches("cal_")
-        ),
-        party: leg.party.number.clone(),
-        trunk: leg.party.trunk.clone(),
-        transport: leg
-            .flow
-            .map(|flow| flow.transport.as_str().to_owned())
-            .unwrap_or_default(),
-        codec: leg.negotiated.as_ref().map(|n| n.codec.name().to_owned()),
-        packets_in: stats.packets_in,
-        packets_out: stats.packets_out,
-        loss_in: per_cent(lost_in),
-        jitter_ms: (stats.jitter_ms * 100.0).round() / 100.0,
-        rtt_ms: stats.rtt_ms,
-        loss_out: stats.remote_loss.map(per_cent),
-        srtp: leg.secrecy.told(),
-        diagnosis: leg
-            .diagnosis
-            .clone()
-            .or_else(|| secrecy::remark(leg, &stats)),
-    }
-}
-
-/// A share (0 to 1) in per cent, to two decimals.
-fn per_cent(share: f64) -> f64 {
-    (share * 10_000.0).round() / 100.0
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn shares_are_told_in_per_cent() {
-        let told = [0.0, 0.05, 1.0 / 3.0, 1.0].map(super::per_cent);
-        assert_eq!(told, [0.0, 5.0, 33.33, 100.0]);
-    }
 }

@@ -66,6 +66,10 @@ pub(crate) struct Leg {
     pub(crate) music: Option<PlayId>,
     pub(crate) stats: Option<StreamStats>,
     pub(crate) diagnosis: Option<String>,
+    /// Its figures were asked for and have not come.
+    pub(crate) measured: bool,
+    /// Since when the party is on the phone.
+    pub(crate) up_since: Option<Instant>,
     /// When the silent party was asked for a sign of life that has not come.
     pub(crate) asked: Option<Instant>,
     /// It has sent a REFER in its dialog.
@@ -111,6 +115,8 @@ impl Leg {
             music: None,
             stats: None,
             diagnosis: None,
+            measured: false,
+            up_since: None,
             asked: None,
             refers: false,
             until: None,
@@ -118,6 +124,12 @@ impl Leg {
             asserted: None,
             secrecy: Secrecy::default(),
         }
+    }
+
+    /// The party answered, or we answered it.
+    pub(crate) fn up(&mut self, now: Instant) {
+        self.state = LegState::Up;
+        self.up_since = Some(now);
     }
 
     pub(crate) fn is_live(&self) -> bool {

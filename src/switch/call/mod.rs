@@ -16,6 +16,7 @@ pub(crate) mod journey;
 pub(crate) mod leave;
 pub(crate) mod leg;
 pub(crate) mod life;
+pub(crate) mod measure;
 pub(crate) mod offer;
 pub(crate) mod originate;
 pub(crate) mod play;

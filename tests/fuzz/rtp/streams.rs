@@ -93,6 +93,7 @@ fn agreed(stream: StreamId, how: u8) -> Negotiated {
         remote_rtcp: SocketAddr::new(remote.ip(), remote.port() + 1),
         direction,
         security: Security::Plain,
+        extended: media::Extended::default(),
     }
 }
 

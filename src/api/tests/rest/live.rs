@@ -158,10 +158,17 @@ async fn calls_are_shown_and_hung_up() {
         "id": "cal_0000000000000001", "direction": "internal", "from": "101", "to": "102", "dialed": "102",
         "state": "ringing", "started_at": "2026-03-01T08:15:30.250Z", "answered_at": null,
     });
+    let mut alone = shown.clone();
+    alone["legs"] = json!(null);
     assert_eq!(
         office.get("/calls/cal_0000000000000001").await.is(200).body,
-        shown
+        alone,
+        "the Switch is too busy to tell"
     );
+    assert!(matches!(
+        office.switch.try_recv(),
+        Ok(Event::Measure { call: CallId(1) })
+    ));
     let all = office.get("/calls").await.items();
     assert_eq!(all.len(), 3);
     assert_eq!(all[0], shown);
@@ -180,6 +187,7 @@ async fn calls_are_shown_and_hung_up() {
     assert_eq!(up["state"], "up");
     assert_eq!(up["answered_at"], "2100-01-01T00:00:00.000Z");
 
+    while office.switch.try_recv().is_ok() {}
     office.delete("/calls/cal_0000000000000001").await.is(202);
     assert!(matches!(
         office.switch.try_recv(),
@@ -195,6 +203,39 @@ async fn calls_are_shown_and_hung_up() {
     }
     assert!(office.switch.try_recv().is_err());
     assert_eq!(office.get("/system/health").await.is(200).body["calls"], 2);
+}
+
+#[tokio::test]
+async fn a_live_call_is_shown_with_how_its_sound_goes() {
+    let mut office = Office::on_sqlite().await;
+    office.live.apply(&Notice::Call(call(1)));
+    let leg = crate::records::leg();
+    let told = Notice::Measured {
+        call: CallId(1),
+        legs: vec![leg],
+    };
+    // What was told before it was asked for is of no use.
+    office.live.apply(&told);
+    let live = office.live.clone();
+    let mut switch = std::mem::replace(&mut office.switch, tokio::sync::mpsc::channel(1).1);
+    let answers = async {
+        while let Some(event) = switch.recv().await {
+            if matches!(event, Event::Measure { call: CallId(1) }) {
+                return live.apply(&told);
+            }
+        }
+    };
+    let (shown, ()) = tokio::join!(office.get("/calls/cal_0000000000000001"), answers);
+    let legs = shown.is(200).body["legs"].clone();
+    assert_eq!(legs[0]["mos_in"], 4.38);
+    assert_eq!(legs[0]["party"], "101");
+    // A call that ended leaves nothing behind, also when it was asked for.
+    office.live.apply(&Notice::CallEnded {
+        call: CallId(1),
+        cause: "completed".into(),
+    });
+    office.live.apply(&told);
+    office.get("/calls/cal_0000000000000001").await.is(404);
 }
 
 async fn a_call_is_originated(mut office: Office) {

@@ -10,6 +10,30 @@ on_both_databases!(records_are_read_newest_first);
 
 const START_MS: i64 = 1_772_352_930_250;
 
+pub(crate) fn leg() -> LegRecord {
+    LegRecord {
+        id: "leg_1".into(),
+        party: "101".into(),
+        trunk: None,
+        transport: "udp".into(),
+        codec: Some("PCMU".into()),
+        packets_in: 490,
+        packets_out: 489,
+        loss_in: 0.5,
+        jitter_ms: 0.4,
+        rtt_ms: None,
+        loss_out: None,
+        srtp: Some("AES_CM_128_HMAC_SHA1_80".into()),
+        mos_in: Some(4.38),
+        mos_out: None,
+        late_in: 3,
+        longest_gap_ms: 60,
+        burst_loss: Some(0.0),
+        gap_loss: Some(0.5),
+        diagnosis: None,
+    }
+}
+
 fn record(id: &str, started_at_ms: i64) -> CallRecord {
     CallRecord {
         id: id.into(),
@@ -26,21 +50,7 @@ fn record(id: &str, started_at_ms: i64) -> CallRecord {
         talk_ms: 9800,
         tags: vec![("queue".into(), "sales".into())],
         reason: "101 hung up".into(),
-        legs: vec![LegRecord {
-            id: "leg_1".into(),
-            party: "101".into(),
-            trunk: None,
-            transport: "udp".into(),
-            codec: Some("PCMU".into()),
-            packets_in: 490,
-            packets_out: 489,
-            loss_in: 0.5,
-            jitter_ms: 0.4,
-            rtt_ms: None,
-            loss_out: None,
-            srtp: Some("AES_CM_128_HMAC_SHA1_80".into()),
-            diagnosis: None,
-        }],
+        legs: vec![leg()],
         segments: vec![Segment {
             started_at_ms,
             answered_at_ms: Some(started_at_ms + 1200),
@@ -80,7 +90,8 @@ async fn records_are_read_newest_first(office: Office) {
         "legs": [{
             "id": "leg_1", "party": "101", "trunk": null, "transport": "udp", "codec": "PCMU", "packets_in": 490,
             "packets_out": 489, "loss_in": 0.5, "loss_out": null, "jitter_ms": 0.4, "rtt_ms": null,
-            "srtp": "AES_CM_128_HMAC_SHA1_80", "diagnosis": null,
+            "srtp": "AES_CM_128_HMAC_SHA1_80", "mos_in": 4.38,
+            "mos_out": null, "late_in": 3, "longest_gap_ms": 60, "burst_loss": 0.0, "gap_loss": 0.5, "diagnosis": null,
         }],
         "segments": [{
             "started_at": "2026-03-01T08:15:30.250Z", "answered_at": "2026-03-01T08:15:31.450Z",

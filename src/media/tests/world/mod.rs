@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use media::codec::{Decoder, Encoder};
 use media::rtp::packet::{self, Header};
 use media::{
-    Codec, Command, Direction, Dtmf, Engine, Event, Kind, Negotiated, NtpTime, Security, Settings,
-    StreamId, Transmit,
+    Codec, Command, Direction, Dtmf, Engine, Event, Extended, Kind, Negotiated, NtpTime, Security,
+    Settings, StreamId, Transmit,
 };
 
 pub(crate) const A: StreamId = StreamId(0x101);
@@ -86,6 +86,7 @@ pub(crate) fn agreed(codec: Codec, remote: &str) -> Negotiated {
         remote_rtcp: SocketAddr::new(remote.ip(), remote.port() + 1),
         direction: Direction::SendRecv,
         security: Security::Plain,
+        extended: Extended::default(),
     }
 }
 
@@ -159,6 +160,13 @@ impl World {
             &mut Wire(self.ms, &mut self.sent),
         );
         self.drain();
+    }
+
+    /// As the worker does before it closes a stream.
+    pub(crate) fn farewell(&mut self, stream: StreamId) {
+        let (now, wall) = (self.now(), self.wall());
+        self.engine
+            .farewell(now, wall, stream, &mut Wire(self.ms, &mut self.sent));
     }
 
     /// Lets time pass, ticking every 5 ms.

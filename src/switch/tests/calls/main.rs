@@ -27,6 +27,7 @@ mod originate;
 mod panic;
 mod pickup;
 mod push;
+mod quality;
 mod reach;
 mod redirect;
 mod registrar;

@@ -128,7 +128,7 @@ impl Town {
                 }
                 Command::Media(media::Command::Close { stream }) => {
                     self.streams.remove(&stream);
-                    let stats = media::StreamStats::default();
+                    let stats = Box::default();
                     events.push(Event::Media(media::Event::Closed { stream, stats }));
                 }
                 Command::Resolve { query, host, .. } => {

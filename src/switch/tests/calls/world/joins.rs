@@ -29,6 +29,7 @@ impl Joins {
             | Command::Play { .. }
             | Command::Seat { .. }
             | Command::Announce { .. }
+            | Command::Report { .. }
             | Command::StopPlay { .. } => {}
         }
     }

@@ -343,10 +343,17 @@ impl World {
                 }
                 Command::Media(media::Command::Close { stream }) => {
                     self.streams.remove(&stream);
+                    let stats = self.sound.figures.get(&stream).cloned();
                     events.push(Event::Media(media::Event::Closed {
                         stream,
-                        stats: media::StreamStats::default(),
+                        stats: Box::new(stats.unwrap_or_default()),
                     }));
+                }
+                Command::Media(media::Command::Report { stream }) => {
+                    if let Some(stats) = self.sound.figures.get(&stream).cloned() {
+                        let stats = Box::new(stats);
+                        events.push(Event::Media(media::Event::Report { stream, stats }));
+                    }
                 }
                 Command::Record(record) => self.records.push(*record),
                 Command::Resolve { query, host, .. } => {

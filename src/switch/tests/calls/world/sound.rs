@@ -1,6 +1,6 @@
 //! Who hears what, as the media plane would make it of the commands it is given.
 
-use media::{Command, Negotiated, PlayId, Source, StreamId};
+use media::{Command, Negotiated, PlayId, Source, StreamId, StreamStats};
 use std::collections::BTreeMap;
 
 #[derive(Default)]
@@ -10,6 +10,8 @@ pub(crate) struct Sound {
     /// What is played, and whether it has no end.
     played: BTreeMap<StreamId, (String, bool)>,
     pub(crate) rooms: super::sound_rooms::Rooms,
+    /// How streams go, when they are asked or closed; well and silently where nothing is said here.
+    pub(crate) figures: BTreeMap<StreamId, StreamStats>,
     /// The last playback.
     pub(crate) last: Option<(StreamId, PlayId)>,
 }
@@ -24,7 +26,7 @@ impl Sound {
     pub(crate) fn obeys(&mut self, command: &Command) {
         self.rooms.obeys(command);
         match command {
-            Command::Open { .. } => {}
+            Command::Open { .. } | Command::Report { .. } => {}
             Command::Negotiated { stream, negotiated } => {
                 self.negotiated.insert(*stream, negotiated.clone());
             }

@@ -42,6 +42,7 @@ impl Rooms {
             Command::Open { .. }
             | Command::Negotiated { .. }
             | Command::Play { .. }
+            | Command::Report { .. }
             | Command::StopPlay { .. } => {}
         }
     }
