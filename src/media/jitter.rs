@@ -235,23 +235,36 @@ impl Jitter {
 
     /// The packet due is not there, but a later one is.
     fn lost(&mut self, now: Instant, later: (usize, Kept), (next, gap): (i64, i64)) -> Due<'_> {
-        let State::Playing { missing, .. } = &mut self.state else {
+        let State::Playing {
+            missing: waited, ..
+        } = self.state
+        else {
             return Due::Pause;
         };
         // It may have been overtaken, and there is time to wait.
-        *missing += 1;
-        if *missing < PATIENCE && self.lag(now, next) < self.delays.target_us() {
+        if waited + 1 < PATIENCE && self.lag(now, next) < self.delays.target_us() {
+            self.wait();
             return Due::Late;
         }
         let ticks = gap.min(self.frame);
         if let State::Playing { next, missing, .. } = &mut self.state {
             *next += ticks;
-            *missing = 0;
+            *missing = waited.saturating_sub(1);
+        }
+        if waited > 0 {
+            // What was made up while it was waited for stands in its place.
+            return self.take(now);
         }
         let (index, kept) = later;
         let next = (gap <= self.frame && !kept.noise).then(|| self.payload(index, kept));
         let ticks = u32::try_from(ticks).unwrap_or_default();
         Due::Lost { ticks, next }
+    }
+
+    fn wait(&mut self) {
+        if let State::Playing { missing, .. } = &mut self.state {
+            *missing += 1;
+        }
     }
 
     fn nothing(&mut self) -> Due<'_> {
@@ -536,6 +549,23 @@ mod tests {
             .collect();
         assert!(order.is_sorted(), "{order:?}");
         assert!(order.contains(&14) && !order.contains(&8), "{order:?}");
+    }
+
+    #[test]
+    fn what_was_made_up_for_a_lost_packet_is_not_made_up_twice() {
+        let mut line = Line::new();
+        let mut got = Vec::new();
+        for n in 0..100u16 {
+            let ms = u64::from(n) * 20;
+            // The slots come just before the packets that follow.
+            if n != 50 {
+                line.put(ms, n);
+            }
+            got.push(line.take(ms + 19));
+        }
+        let made_up = |got: &&Got| matches!(got, Got::Late | Got::Lost);
+        assert_eq!(got.iter().filter(made_up).count(), 1, "{got:?}");
+        assert_eq!(got[99], Got::Packet(98), "the delay is what it was");
     }
 
     #[test]

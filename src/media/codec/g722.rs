@@ -6,6 +6,9 @@
 /// How wide the low band's sample may grow (§6.2.1.6 LIMIT).
 const LOW_LIMIT: i32 = 16_384;
 
+/// Samples by which both QMFs together delay.
+pub(super) const DELAY: usize = 22;
+
 /// Half of the 24 QMF coefficients; the other half mirrors them (table 11 of the Recommendation, times 2^13).
 const QMF: [i32; 12] = [3, -11, 12, 32, -210, 951, 3876, -805, 362, -156, 53, -11];
 
@@ -151,6 +154,26 @@ impl Decoder {
             *pair = self.join(low, high);
         }
         bytes * 2
+    }
+
+    /// Goes on as if `pcm`, which another made for a lost payload, had been decoded, so that the next payload meets the
+    /// state its encoder had. `ahead` is what would follow, for the bands of a sample are known [`DELAY`] samples later.
+    pub(super) fn follow(&mut self, pcm: &[i16], ahead: &[i16; DELAY]) {
+        let mut encoder = Encoder {
+            low: self.low.clone(),
+            high: self.high.clone(),
+            history: [0; 24],
+        };
+        let (sound, rest) = (pcm.as_chunks::<2>().0, ahead.as_chunks::<2>().0);
+        for (n, pair) in sound.iter().chain(rest).enumerate() {
+            let (low, high) = encoder.split(*pair);
+            if n >= DELAY / 2 {
+                encoder.encode_low(low);
+                encoder.encode_high(high);
+                filter(&mut self.history, low + high, low - high);
+            }
+        }
+        (self.low, self.high) = (encoder.low, encoder.high);
     }
 
     fn decode_low(&mut self, code: u8) -> i32 {

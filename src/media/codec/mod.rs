@@ -232,7 +232,13 @@ impl Decoder {
         };
         match &mut self.0 {
             Decoding::Law(_, plc) => plc.conceal(pcm),
-            Decoding::G722(state) => state.1.conceal(pcm),
+            Decoding::G722(state) => {
+                let (decoder, plc) = &mut **state;
+                plc.conceal(pcm);
+                let mut ahead = [0; g722::DELAY];
+                plc.foresee(&mut ahead);
+                decoder.follow(pcm, &ahead);
+            }
             Decoding::Opus(decoder) => return decoder.conceal(pcm),
         }
         pcm.len()

@@ -76,6 +76,15 @@ impl Plc {
         self.state = State::Lost { period, invented };
     }
 
+    /// What would follow on what was invented last.
+    pub(super) fn foresee(&self, pcm: &mut [i16]) {
+        if let State::Lost { period, invented } = self.state {
+            for (n, sample) in pcm.iter_mut().enumerate() {
+                *sample = self.invent(period, invented + n);
+            }
+        }
+    }
+
     fn past(&self) -> &[i16] {
         self.past
             .get(..HISTORY_MS * self.per_ms)

@@ -388,3 +388,34 @@ fn comfort_noise_ends_a_talkspurt() {
     };
     assert_eq!((stats.lost_in, stats.packets_in), (0, 51));
 }
+
+#[test]
+fn a_room_adds_less_than_60_ms() {
+    for (codec, phase) in [
+        (Codec::Pcmu, 0),
+        (Codec::Pcma, 5),
+        (Codec::G722, 10),
+        (Codec::Opus, 15),
+    ] {
+        let mut party = Party::new(&[(codec, 500.0), (codec, 800.0)]);
+        // The packets come at any time between two slots.
+        party.talk(300, &[]);
+        party.world.passes(phase);
+        let said = party.world.ms;
+        party.talk(400, &[0]);
+        let sent = party.world.rtp_to(party.stream(1));
+        let rate = codec.sample_rate() as usize;
+        // When the first loud sample of what is heard was sent off, with its place in the packet.
+        let mut decoder = media::codec::Decoder::new(codec, codec.sample_rate()).unwrap();
+        let mut pcm = [0; 5_760];
+        let heard = sent.iter().find_map(|sent| {
+            let samples = decoder.decode(sent.payload(), &mut pcm);
+            let at = pcm[..samples]
+                .iter()
+                .position(|s| s.unsigned_abs() > 2_000)?;
+            Some(sent.ms + (at * 1_000 / rate) as u64)
+        });
+        let delay = heard.unwrap() - said;
+        assert!(delay < 60, "{codec:?}: {delay} ms");
+    }
+}

@@ -165,6 +165,7 @@ fn enter(office: &mut Office, call: &mut Call) {
         tones,
         since: office.now,
         music: None,
+        given: None,
     };
     rooms::enter(office, &room, member);
     if first && (moderator || !waits) {

@@ -65,6 +65,8 @@ pub(crate) struct Member {
     pub(crate) tones: bool,
     pub(crate) since: Instant,
     pub(crate) music: Option<PlayId>,
+    /// What the media plane knows of it.
+    pub(crate) given: Option<Seat>,
 }
 
 /// What an administrator wants of a conference; a member is named by its call.
@@ -243,19 +245,11 @@ fn place(office: &mut Office, name: &str) {
     let led = conference.members.iter().any(|member| member.moderator);
     for member in &mut conference.members {
         let waits = member.waiting(led);
-        let silent = waits || member.muted;
-        let voice = if silent {
-            Audience::Nobody
-        } else {
-            Audience::Everybody
-        };
-        office.media(Command::Seat {
-            stream: member.stream,
-            seat: Seat {
-                voice,
-                hears: !waits && !member.deaf,
-            },
-        });
+        let seat = member.seat(waits);
+        if member.given.replace(seat) != Some(seat) {
+            let stream = member.stream;
+            office.media(Command::Seat { stream, seat });
+        }
         entertain(office, member, waits);
     }
     office.tell(Notice::Conference(view(office, name, &conference)));
@@ -279,6 +273,16 @@ fn entertain(office: &mut Office, member: &mut Member, waits: bool) {
 }
 
 impl Member {
+    fn seat(&self, waits: bool) -> Seat {
+        let voice = if waits || self.muted {
+            Audience::Nobody
+        } else {
+            Audience::Everybody
+        };
+        let hears = !waits && !self.deaf;
+        Seat { voice, hears }
+    }
+
     /// Whether it waits, `led`: a moderator is there.
     fn waiting(&self, led: bool) -> bool {
         self.waits && !self.moderator && !led
