@@ -503,16 +503,7 @@ fn stream_event(office: &mut Office, call: &mut Call, index: usize, event: media
         }
         media::Event::Report { stats, .. } => measure::reported(office, call, index, *stats),
         media::Event::Closed { stats, .. } => end::closed(office, call, index, *stats),
-        media::Event::BindFailed { .. } => {
-            let why = "its RTP port could not be opened";
-            if let Some(leg) = call.legs.get_mut(index) {
-                leg.diagnosis = Some(why.to_owned());
-                if let Some(port) = leg.port.take() {
-                    office.ports.hold(office.now, port);
-                }
-            }
-            end::end(office, call, Verdict::refused(503, why));
-        }
+        media::Event::BindFailed { .. } => life::unbound(office, call, index),
         media::Event::Silent { for_ms, .. } => life::silent(office, call, index, for_ms),
     }
 }

@@ -27,6 +27,18 @@ pub(crate) fn silent(office: &mut Office, call: &mut Call, index: usize, for_ms:
     office.sip.probe(now, dialog);
 }
 
+/// The RTP port of leg `index` could not be opened: whoever holds it is left with it for a while.
+pub(crate) fn unbound(office: &mut Office, call: &mut Call, index: usize) {
+    let why = "its RTP port could not be opened";
+    if let Some(leg) = call.legs.get_mut(index) {
+        leg.diagnosis = Some(why.to_owned());
+        if let Some(port) = leg.port.take() {
+            office.ports.hold(office.now, port);
+        }
+    }
+    end::end(office, call, Verdict::refused(503, why));
+}
+
 /// The party of leg `index` answered what `silent` asked.
 pub(crate) fn probed(office: &mut Office, call: &mut Call, index: usize, status: u16) {
     if let Some(leg) = call.legs.get_mut(index) {
