@@ -9,6 +9,7 @@ use std::sync::Arc;
 use media::rtp::packet::Header;
 use media::{Audience, Clip, Codec, Command, Direction, Event, PlayId, RoomId, Seat, Source};
 use media::{Negotiated, StreamId};
+use proptest::prelude::*;
 use world::*;
 
 const ROOM: RoomId = RoomId(1);
@@ -417,5 +418,64 @@ fn a_room_adds_less_than_60_ms() {
         });
         let delay = heard.unwrap() - said;
         assert!(delay < 60, "{codec:?}: {delay} ms");
+    }
+}
+
+proptest! {
+    /// Whatever is said, done and left undone in whatever order: nothing panics, each playback ends once, and a room that
+    /// everybody left is silent.
+    #[test]
+    fn any_order_of_things_is_borne(
+        steps in proptest::collection::vec(
+            (0u8..10, 0usize..4, 0usize..4, any::<u16>(), any::<u32>(), proptest::collection::vec(any::<u8>(), 0..300)), 1..80),
+    ) {
+        let mut world = World::new();
+        let streams: Vec<StreamId> = (1..=4).map(|n| StreamId(n << 8)).collect();
+        let address = |n: usize| format!("10.0.0.{}:4000", n + 1);
+        for (n, stream) in streams.iter().enumerate() {
+            world.open(*stream, agreed(Codec::ALL[n], &address(n)));
+        }
+        let mut plays = 0;
+        for (what, one, other, short, long, bytes) in steps {
+            let (stream, friend) = (streams[one], streams[other]);
+            let seat = Seat {
+                voice: [Audience::Nobody, Audience::Everybody, Audience::Only(friend)][usize::from(short % 3)],
+                hears: long.is_multiple_of(2),
+            };
+            let room = RoomId(u64::from(short % 2));
+            let chimes = long.is_multiple_of(3);
+            match what {
+                0 => world.command(Command::Enter { stream, room, seat, chimes }),
+                1 => world.command(Command::Seat { stream, seat }),
+                2 => world.command(Command::Part { stream }),
+                3 => world.command(Command::Join { a: stream, b: friend }),
+                4 => {
+                    plays += 1;
+                    let source = Source::Tone(media::Tone::Busy);
+                    let play = PlayId(plays);
+                    world.command(Command::Announce { stream, play, source });
+                }
+                5 => {
+                    let mut negotiated = agreed(Codec::ALL[other], &address(one));
+                    negotiated.ptime_ms = [10, 20, 30, 60][usize::from(short % 4)];
+                    world.command(Command::Negotiated { stream, negotiated });
+                }
+                6 => world.passes(u64::from(short % 400)),
+                _ => {
+                    let codec = Codec::ALL[if what == 7 { one } else { other }];
+                    let payload_type = if what == 9 { 13 } else { payload_type(codec) };
+                    let header = Header { marker: false, payload_type, sequence: short, timestamp: long, ssrc: 1 };
+                    world.rtp(stream, &address(one), &build(&header, &bytes));
+                }
+            }
+        }
+        for stream in streams {
+            world.command(Command::Part { stream });
+        }
+        world.sent.clear();
+        world.passes(100);
+        prop_assert!(world.sent.iter().all(|sent| sent.kind != media::Kind::Rtp));
+        let ended = world.events.iter().filter(|event| matches!(event, Event::PlayEnded { .. }));
+        prop_assert_eq!(ended.count(), plays as usize);
     }
 }
