@@ -46,6 +46,7 @@ fn enter(engine: &mut Engine, now: Instant, stream: StreamId, codec: Codec) {
         remote_rtcp: remote,
         direction: Direction::SendRecv,
         security: Security::Plain,
+        extended: media::Extended::default(),
     };
     for command in [
         Command::Open {
