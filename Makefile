@@ -30,7 +30,9 @@ flood: need-test build
 	python3 $(PHONES)/flood.py $(OFFHOOK)
 
 bench: need-bench build
+	cargo build --locked --release --manifest-path tests/bench/load/Cargo.toml --target-dir $(TARGET)
 	python3 tests/bench/bench.py $(OFFHOOK)
+	python3 tests/bench/through.py $(OFFHOOK) $(TARGET)/release/load
 
 # Six minutes of calls: what stays behind of them in memory.
 soak: need-bench build
