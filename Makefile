@@ -5,7 +5,7 @@ PHONES = tests/phones
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 OFFHOOK = $(TARGET)/release/offhook
 # Two at a time, the longest first.
-PHONE_TESTS = scenarios audio_quality hold leftovers first_call provider hostile silence nat storage scripts emergency browser lamps message transfer rooms srtp restart readme ladder quality
+PHONE_TESTS = scenarios audio_quality hold leftovers first_call provider hostile silence nat storage scripts dtmf emergency browser lamps message transfer rooms srtp restart readme ladder quality
 SECONDS_EACH ?= 600
 
 run: need-build
@@ -50,7 +50,7 @@ need-build:
 	@tests/need.sh cmake cc:gcc make
 
 need-test:
-	@tests/need.sh cmake cc:gcc make python3 sipp:sip-tester baresip:baresip-core linphonec:linphone-cli initdb:postgresql openssl ip:iproute2 iptables curl chromium node:nodejs npm
+	@tests/need.sh cmake cc:gcc make python3 sipp:sip-tester baresip:baresip-core linphonec:linphone-cli initdb:postgresql openssl espeak-ng ip:iproute2 iptables curl chromium node:nodejs npm
 
 need-bench:
 	@tests/need.sh python3 sipp:sip-tester

@@ -412,6 +412,7 @@ mod tests {
             trust_identity: false,
             reliable_provisionals: directory::Reliability::Supported,
             srtp: directory::Srtp::Off,
+            dtmf: directory::DtmfMode::default(),
         }
     }
 

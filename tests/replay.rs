@@ -68,6 +68,7 @@ fn office() -> Directory {
         trust_identity: false,
         reliable_provisionals: directory::Reliability::Supported,
         srtp: directory::Srtp::Off,
+        dtmf: directory::DtmfMode::default(),
     };
     let extension = Extension {
         number: "101".into(),
@@ -84,6 +85,7 @@ fn office() -> Directory {
         allowed_networks: Vec::new(),
         push_message_summary: false,
         watch_list: Vec::new(),
+        dtmf: directory::DtmfMode::default(),
     };
     Directory::new(vec![extension], vec![(trunk, Some(PASSWORD.into()))])
 }

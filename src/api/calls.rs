@@ -15,7 +15,12 @@ use axum::response::{IntoResponse, Response};
 use directory::{Invalid, number};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use switch::{CallId, CallState, Event, LiveCall};
+use std::time::Duration;
+use switch::{CallId, CallState, Event, LiveCall, Side, Tones};
+
+const SIDES: [(&str, Side); 2] = [("caller", Side::Caller), ("called", Side::Called)];
+/// How long a key is down, and the pause after it, when nobody says.
+const KEY_MS: u16 = 100;
 
 pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,
@@ -81,6 +86,39 @@ pub(crate) async fn originate(
     let place = [(header::LOCATION, format!("/api/v1/calls/{call}"))];
     let answer = Json(json!({"id": call.to_string()}));
     Ok((StatusCode::ACCEPTED, place, answer).into_response())
+}
+
+/// Presses keys towards a party.
+pub(crate) async fn press(
+    State(shared): State<Arc<Shared>>,
+    Name(id): Name,
+    Object(members): Object,
+) -> Result<StatusCode, Error> {
+    let call = find(&shared, &id)?.call;
+    let mut fields = Fields::new(members);
+    let keys = fields.text("keys", None);
+    let to = fields.word("to", &SIDES, Side::Called);
+    let on_ms = fields.number("on_ms", KEY_MS);
+    let off_ms = fields.number("off_ms", KEY_MS);
+    let mut wrong = Vec::new();
+    if !Tones::are_keys(&keys) {
+        // What was sent is not repeated: it may be a secret.
+        let why = "must be 1 to 64 of 0-9, *, # and A-D";
+        wrong.push(Invalid::new("keys", why));
+    }
+    for (field, ms) in [("on_ms", on_ms), ("off_ms", off_ms)] {
+        if !(40..=5_000).contains(&ms) {
+            wrong.push(Invalid::new(field, "must be 40 to 5000"));
+        }
+    }
+    fields.finish(wrong)?;
+    let tones = Tones {
+        keys,
+        on: Duration::from_millis(on_ms.into()),
+        off: Duration::from_millis(off_ms.into()),
+    };
+    shared.act(Event::Press { call, to, tones })?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 pub(crate) async fn hang_up(

@@ -4,15 +4,14 @@ use crate::Shared;
 use crate::body::{Name, Object, merge};
 use crate::clock::now_ms;
 use crate::error::Error;
-use crate::fields::SRTP;
-use crate::fields::{Fields, Secret};
+use crate::fields::{DTMF_MODES, Fields, SRTP, Secret};
 use crate::live::Phone;
 use crate::page::Page;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use directory::{Extension, Ha1, Invalid, Redirects, Srtp, extension};
+use directory::{DtmfMode, Extension, Ha1, Invalid, Redirects, Srtp, extension};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -157,6 +156,7 @@ fn read(
         allow_weak_password: fields.flag("allow_weak_password"),
         push_message_summary: fields.flag("push_message_summary"),
         watch_list: fields.list("watch_list"),
+        dtmf: fields.word("dtmf", &DTMF_MODES, DtmfMode::default()),
         redirects: fields.word("redirects", &REDIRECTS, Redirects::default()),
         allowed_networks: fields.list("allowed_networks"),
         srtp: fields.word("srtp", &SRTP, Srtp::default()),
@@ -243,6 +243,7 @@ fn configured(e: &Extension) -> Map<String, Value> {
         "push_message_summary": e.push_message_summary,
         "watch_list": e.watch_list,
         "srtp": e.srtp,
+        "dtmf": e.dtmf,
     });
     match value {
         Value::Object(members) => members,

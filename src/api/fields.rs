@@ -1,7 +1,7 @@
 //! Reads the members of a body one by one and collects everything that is wrong with them.
 
 use crate::error::Error;
-use directory::{Codec, Invalid, Srtp};
+use directory::{Codec, DtmfMode, Invalid, Srtp};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -10,6 +10,14 @@ pub(crate) const SRTP: [(&str, Srtp); 3] = [
     ("off", Srtp::Off),
     ("optional", Srtp::Optional),
     ("required", Srtp::Required),
+];
+
+/// How keys are told.
+pub(crate) const DTMF_MODES: [(&str, DtmfMode); 4] = [
+    ("auto", DtmfMode::Auto),
+    ("rfc4733", DtmfMode::Rfc4733),
+    ("info", DtmfMode::Info),
+    ("inband", DtmfMode::Inband),
 ];
 
 /// The members of a body not read yet, and what was wrong with those read.

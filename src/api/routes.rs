@@ -34,6 +34,7 @@ fn closed() -> Routes {
         ("/calls", get(calls::list).post(calls::originate)),
         ("/calls/{id}", get(calls::show).delete(calls::hang_up)),
         ("/calls/{id}/announce", post(conferences::announce)),
+        ("/calls/{id}/dtmf", post(calls::press)),
         ("/calls/{id}/supervise", post(conferences::supervise)),
         ("/conferences", get(conferences::list)),
         ("/conferences/{name}", get(conferences::show)),

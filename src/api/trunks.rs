@@ -3,15 +3,14 @@
 use crate::Shared;
 use crate::body::{Name, Object, merge};
 use crate::error::Error;
-use crate::fields::SRTP;
-use crate::fields::{Fields, Secret};
+use crate::fields::{DTMF_MODES, Fields, SRTP, Secret};
 use crate::page::Page;
 use crate::trunk_tls;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use directory::{Invalid, Reliability, Srtp, Trunk, TrunkAuth, TrunkTransport};
+use directory::{DtmfMode, Invalid, Reliability, Srtp, Trunk, TrunkAuth, TrunkTransport};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use store::PasswordChange;
@@ -188,6 +187,7 @@ fn read(
             Reliability::default(),
         ),
         srtp: fields.word("srtp", &SRTP, Srtp::default()),
+        dtmf: fields.word("dtmf", &DTMF_MODES, DtmfMode::default()),
     };
     if path.is_some_and(|path| path != trunk.name) {
         let why = "cannot be changed: it must be the name in the path";
@@ -246,6 +246,7 @@ fn configured(t: &Trunk) -> Map<String, Value> {
         "trust_identity": t.trust_identity,
         "reliable_provisionals": t.reliable_provisionals,
         "srtp": t.srtp,
+        "dtmf": t.dtmf,
     });
     match value {
         Value::Object(members) => members,

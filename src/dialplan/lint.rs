@@ -1,7 +1,9 @@
 //! What compiles and still is wrong: Rhai finds a misspelt verb only when a caller runs into it.
 
 use crate::line::Session;
-use crate::options::{self, CONFERENCE_OPTIONS, DIAL_OPTIONS, GATHER_OPTIONS, SUPERVISE_OPTIONS};
+use crate::options::{
+    self, CONFERENCE_OPTIONS, DIAL_OPTIONS, GATHER_OPTIONS, SEND_DTMF_OPTIONS, SUPERVISE_OPTIONS,
+};
 use crate::program::Definition;
 use crate::source::{Place, ScriptError};
 use crate::spelling;
@@ -406,6 +408,7 @@ fn options_of(function: &FnCallExpr) -> Option<Fault> {
         "gather" => ("gather", &GATHER_OPTIONS),
         "conference" => ("conference", &CONFERENCE_OPTIONS),
         "supervise" => ("supervise", &SUPERVISE_OPTIONS),
+        "send_dtmf" => ("send_dtmf", &SEND_DTMF_OPTIONS),
         _ => return None,
     };
     let Some(Expr::Map(map, _)) = function.args.last() else {

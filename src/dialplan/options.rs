@@ -5,7 +5,7 @@ use crate::spelling;
 use crate::verbs::Target;
 use rhai::{Array, Dynamic, Map};
 use std::time::Duration;
-use switch::{DialOptions, GatherOptions, TargetSpec};
+use switch::{DialOptions, GatherOptions, TargetSpec, Tones};
 
 pub(crate) const DIAL_OPTIONS: [&str; 4] = ["timeout", "caller_id", "max_duration", "privacy"];
 pub(crate) const GATHER_OPTIONS: [&str; 7] = [
@@ -30,6 +30,7 @@ pub(crate) const CONFERENCE_OPTIONS: [&str; 9] = [
     "leave",
 ];
 pub(crate) const SUPERVISE_OPTIONS: [&str; 1] = ["mode"];
+pub(crate) const SEND_DTMF_OPTIONS: [&str; 2] = ["duration", "pause"];
 
 const MAX_SECONDS: f64 = 86_400.0;
 const MAX_PROMPTS: usize = 64;
@@ -160,6 +161,33 @@ pub(crate) fn gather(value: &Dynamic) -> Answer<GatherOptions> {
         finish: options.with("finish", finish)?.unwrap_or(Some('#')),
         barge: options.with("barge", flag)?.unwrap_or(true),
     })
+}
+
+/// What `send_dtmf` presses.
+pub(crate) fn tones(keys: &Dynamic, options: &Dynamic) -> Answer<Tones> {
+    let options = Options::read("send_dtmf", options, &SEND_DTMF_OPTIONS)?;
+    let keys = text("send_dtmf: the keys", keys)?;
+    if !Tones::are_keys(&keys) {
+        // What they are is not told: it may be a secret.
+        let most = Tones::MOST;
+        let why = format!("send_dtmf: the keys are 1 to {most} of 0-9, *, # and A-D");
+        return Err(mistake(why));
+    }
+    let usual = Duration::from_millis(100);
+    Ok(Tones {
+        keys,
+        on: options.with("duration", key_length)?.unwrap_or(usual),
+        off: options.with("pause", key_length)?.unwrap_or(usual),
+    })
+}
+
+/// How long a key is down, or silent.
+fn key_length(what: &str, value: &Dynamic) -> Answer<Duration> {
+    let length = seconds(what, value)?;
+    if !(0.04..=5.0).contains(&length.as_secs_f64()) {
+        return Err(mistake(format!("{what} is 0.04 to 5 seconds")));
+    }
+    Ok(length)
 }
 
 /// A number shown to the called party.

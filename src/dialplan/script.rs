@@ -417,6 +417,8 @@ mod tests {
             "play(\"x\")",
             "gather()",
             "gather(#{ max: 1 })",
+            "send_dtmf(\"1#\")",
+            "send_dtmf(1, #{ pause: 1 })",
             "dial(ext(1))",
             "dial(ext(1), #{ timeout: 1 })",
             "echo()",
@@ -560,6 +562,18 @@ mod tests {
             (
                 "session.gather(#{ finish: \"##\" })",
                 "gather: `finish` is one key (0-9 * # A-D) or \"\" for none, not \"##\"",
+            ),
+            (
+                "session.send_dtmf(\"12 3\")",
+                "send_dtmf: the keys are 1 to 64 of 0-9, *, # and A-D",
+            ),
+            (
+                "session.send_dtmf(\"1\", #{ duration: 9 })",
+                "send_dtmf: `duration` is 0.04 to 5 seconds",
+            ),
+            (
+                "let o = #{ length: 1 }; session.send_dtmf(\"1\", o)",
+                "send_dtmf: unknown option `length`; there are duration, pause",
             ),
             (
                 "session.gather(#{ barge: 1 })",

@@ -79,6 +79,13 @@ fn blocking_verbs(module: &mut Module) {
             gather(context, session, Map::new().into())
         },
     );
+    FuncRegistration::new("send_dtmf").set_into_module(module, send_dtmf);
+    FuncRegistration::new("send_dtmf").set_into_module(
+        module,
+        |context: Context, session: &mut Session, keys: Dynamic| -> Answer<()> {
+            send_dtmf(context, session, keys, Map::new().into())
+        },
+    );
     FuncRegistration::new("dial").set_into_module(module, dial);
     FuncRegistration::new("dial").set_into_module(
         module,
@@ -212,6 +219,16 @@ fn gather(context: Context, session: &mut Session, options: Dynamic) -> Answer<M
         ])),
         other => Err(unfit("gather", &other)),
     }
+}
+
+fn send_dtmf(
+    context: Context,
+    session: &mut Session,
+    keys: Dynamic,
+    options: Dynamic,
+) -> Answer<()> {
+    begin(&context, session, "send_dtmf");
+    done(session, Verb::SendDtmf(options::tones(&keys, &options)?))
 }
 
 fn dial(

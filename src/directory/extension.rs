@@ -1,7 +1,7 @@
 //! An extension: a number in the office that phones register for.
 
 use crate::number::Network;
-use crate::{Codec, Invalid, Srtp};
+use crate::{Codec, DtmfMode, Invalid, Srtp};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -57,6 +57,9 @@ pub struct Extension {
     pub watch_list: Vec<String>,
     #[serde(default)]
     pub srtp: Srtp,
+    /// How its phones tell keys.
+    #[serde(default)]
+    pub dtmf: DtmfMode,
 }
 
 impl Extension {
@@ -172,6 +175,7 @@ mod tests {
             push_message_summary: false,
             watch_list: vec!["102".into(), "102".into()],
             srtp: Srtp::Off,
+            dtmf: DtmfMode::Auto,
         };
         let fields: Vec<_> = extension.check().into_iter().map(|i| i.field).collect();
         let all = [

@@ -6,6 +6,7 @@
 pub mod ban;
 pub mod call_record;
 pub mod codec;
+pub mod dtmf;
 pub mod extension;
 pub mod message;
 pub mod number;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 pub use ban::Ban;
 pub use call_record::{CallRecord, Direction, Ending, How, LegRecord, Segment};
 pub use codec::Codec;
+pub use dtmf::{DtmfMode, is_key};
 pub use extension::{Extension, Ha1, Redirects};
 pub use message::StoredMessage;
 pub use registration::Registration;

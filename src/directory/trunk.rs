@@ -1,7 +1,7 @@
 //! A trunk: a line to a provider or to another switch.
 
 use crate::extension::check_codecs;
-use crate::{Codec, Invalid, Srtp, TrunkTls, number};
+use crate::{Codec, DtmfMode, Invalid, Srtp, TrunkTls, number};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -67,6 +67,9 @@ pub struct Trunk {
     pub reliable_provisionals: Reliability,
     #[serde(default)]
     pub srtp: Srtp,
+    /// How keys are told over it.
+    #[serde(default)]
+    pub dtmf: DtmfMode,
 }
 
 impl Trunk {
@@ -162,6 +165,7 @@ mod tests {
             trust_identity: false,
             reliable_provisionals: Reliability::Supported,
             srtp: Srtp::Off,
+            dtmf: DtmfMode::Auto,
         }
     }
 

@@ -4,7 +4,9 @@
 
 use std::time::Instant;
 
+use crate::dtmf::Way;
 use crate::room::Place;
+use crate::rtp::dtmf::Event;
 use crate::rtp::packet::HEADER_LEN;
 use crate::sender::{Load, Maker};
 use crate::stream::{Heard, Stream};
@@ -83,10 +85,12 @@ pub(crate) fn relay(
     to: &mut Stream,
     out: &mut impl Transmit,
 ) {
-    let Some(payload_type) = to.payload_type(heard.load) else {
+    let payload_type = to.payload_type(heard.load).filter(|_| !is_told(heard, to));
+    let Some(payload_type) = payload_type else {
         to.sender.swallow(&heard.header, heard.clock);
         return;
     };
+    rescale(heard, packet, to);
     let Some(header) = to.sender.heard(now, &heard.header, heard.clock, heard.load) else {
         return;
     };
@@ -96,6 +100,27 @@ pub(crate) fn relay(
         return;
     };
     to.transmit(payload_type, header, packet, out);
+}
+
+/// Whether a key's tone in the voice is told to the party in another way.
+fn is_told(heard: &Heard, to: &Stream) -> bool {
+    heard.tone && matches!(to.keys.way_out(), Some(Way::Event | Way::Info))
+}
+
+/// RFC 4733 §2.3.5: an event's duration counts in its own clock, which may be another on the other side.
+fn rescale(heard: &Heard, packet: &mut [u8], to: &Stream) {
+    let (from, to) = (heard.event_clock, to.keys.clock());
+    if heard.load != Load::Event || from == to {
+        return;
+    }
+    let payload = packet.get_mut(heard.payload.clone()).unwrap_or_default();
+    if let Some(event) = Event::parse(payload)
+        && let Some(place) = payload.first_chunk_mut()
+    {
+        let ticks = u64::from(event.duration) * u64::from(to) / u64::from(from.max(1));
+        let duration = u16::try_from(ticks).unwrap_or(u16::MAX);
+        *place = Event { duration, ..event }.write();
+    }
 }
 
 /// Sends a telephone event to a stream of another codec.
@@ -111,6 +136,7 @@ pub(crate) fn relay_event(
         to.sender.swallow(&heard.header, heard.clock);
         return;
     };
+    rescale(heard, packet, to);
     let header = if to.sender.maps(&heard.header) {
         to.sender
             .heard(now, &heard.header, heard.clock, Load::Event)
@@ -134,6 +160,10 @@ pub(crate) fn transcode(
     let Some(payload_type) = to.payload_type(Load::Voice) else {
         return;
     };
+    if is_told(heard, to) {
+        to.sender.swallow(&heard.header, heard.clock);
+        return coder.pass_over(&heard.header);
+    }
     let maker = Maker::Reframed(heard.header.ssrc);
     match coder.follow(&heard.header) {
         Step::Next => {}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Codec, Negotiated, RoomId, Seat};
+use crate::{Codec, DtmfMode, Negotiated, RoomId, Seat};
 
 /// One leg's RTP, in and out. `id >> 8` is the call it began in; streams that are joined live on one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct Settings {
     pub timeout: Duration,
     /// In any other direction: a phone that holds often sends nothing.
     pub hold_timeout: Duration,
+    /// How the party tells keys and is told them.
+    #[serde(default)]
+    pub dtmf: DtmfMode,
 }
 
 impl Default for Settings {
@@ -42,6 +45,7 @@ impl Default for Settings {
         Settings {
             timeout: Duration::from_secs(60),
             hold_timeout: Duration::from_secs(3600),
+            dtmf: DtmfMode::Auto,
         }
     }
 }
@@ -97,6 +101,20 @@ pub enum Command {
     },
     /// Answered by a [`Report`](crate::Event::Report), if there is such a stream.
     Report { stream: StreamId },
+    /// Presses keys (`0`-`9`, `*`, `#`, `A`-`D`; others are left out) towards the party, in the way it understands, each
+    /// for `on_ms` and then `off_ms` of silence, both at least 40. What it hears else waits.
+    Press {
+        stream: StreamId,
+        keys: String,
+        on_ms: u32,
+        off_ms: u32,
+    },
+    /// The party pressed a key for `ms`, as its SIP INFO told.
+    Pressed {
+        stream: StreamId,
+        key: char,
+        ms: u32,
+    },
     /// Answered by exactly one `Closed`, even for a stream never opened.
     Close { stream: StreamId },
 }
@@ -115,6 +133,8 @@ impl Command {
             | Command::Seat { stream, .. }
             | Command::Announce { stream, .. }
             | Command::Report { stream }
+            | Command::Press { stream, .. }
+            | Command::Pressed { stream, .. }
             | Command::Close { stream } => *stream,
             Command::Join { a, .. } => *a,
         }

@@ -82,6 +82,17 @@ impl Engine {
                 source,
             } => self.announce(stream, (play, source)),
             Command::Report { stream } => self.report(now, stream),
+            Command::Press {
+                stream,
+                keys,
+                on_ms,
+                off_ms,
+            } => self.with_key(stream, |engine, key| {
+                engine.press(key, &keys, (on_ms, off_ms));
+            }),
+            Command::Pressed { stream, key, ms } => {
+                self.with_key(stream, |engine, at| engine.pressed(now, at, key, ms));
+            }
             Command::Close { stream } => self.close(now, stream),
         }
     }
@@ -109,10 +120,8 @@ impl Engine {
         if received.locked {
             self.latches.push_back((stream, Some(from), Kind::Rtp));
         }
-        if let Some(digit) = received.digit
-            && self.events.len() < self.events.capacity()
-        {
-            self.events.push_back(Event::Dtmf { stream, digit });
+        if let Some(way) = received.way {
+            self.pass_keys((now, key), (stream, way), &received.edges);
         }
         if let Some(heard) = received.heard {
             self.pass_on((now, key), &heard, packet, out);
@@ -145,6 +154,12 @@ impl Engine {
     /// To be called every 5 ms: playback, tones, RTCP reports, silence.
     pub fn tick(&mut self, now: Instant, wall: NtpTime, out: &mut impl Transmit) {
         for (_, stream) in &mut self.streams {
+            while let Some((digit, ms)) = stream.tell_keys(now, &mut self.buffer, out) {
+                let stream = stream.id;
+                if self.events.len() < self.events.capacity() {
+                    self.events.push_back(Event::InfoDue { stream, digit, ms });
+                }
+            }
             if let Some(play) = stream.play(now, &mut self.buffer, out) {
                 let stream = stream.id;
                 self.events.push_back(Event::PlayEnded {
@@ -238,6 +253,22 @@ impl Engine {
             }
             (Path::Partner(_, Route::Mute) | Path::Echo | Path::Nowhere | Path::Room(_), _) => {}
         }
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        if self.events.len() < self.events.capacity() {
+            self.events.push_back(event);
+        }
+    }
+
+    pub(crate) fn stream_mut(&mut self, key: usize) -> Option<&mut Stream> {
+        self.streams.get_mut(key)
+    }
+
+    /// The stream that hears the one with this key.
+    pub(crate) fn partner_of(&mut self, key: usize) -> Option<&mut Stream> {
+        let partner = self.streams.get(key)?.path.partner()?;
+        self.streams.get_mut(partner)
     }
 
     fn with_key(&mut self, stream: StreamId, act: impl FnOnce(&mut Engine, usize)) {

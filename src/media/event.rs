@@ -12,8 +12,14 @@ use crate::{Codec, PlayId, StreamId};
 pub enum Event {
     /// The socket pair could not be bound. Told by `net`, never by the engine.
     BindFailed { stream: StreamId },
-    /// The party pressed a key (RFC 4733): `0`-`9`, `*`, `#`, `A`-`D`. Told once, at the first packet.
+    /// The party pressed a key, in whatever way: `0`-`9`, `*`, `#`, `A`-`D`. Told once, as soon as it is heard.
     Dtmf { stream: StreamId, digit: char },
+    /// The party is to be told by SIP INFO that a key was pressed for `ms`.
+    InfoDue {
+        stream: StreamId,
+        digit: char,
+        ms: u32,
+    },
     /// A playback is over; `finished` is false when it was stopped, replaced or could not be played.
     PlayEnded {
         stream: StreamId,
@@ -40,6 +46,7 @@ impl Event {
         match self {
             Event::BindFailed { stream }
             | Event::Dtmf { stream, .. }
+            | Event::InfoDue { stream, .. }
             | Event::PlayEnded { stream, .. }
             | Event::Silent { stream, .. }
             | Event::Report { stream, .. }

@@ -8,7 +8,8 @@
 //! (the `switch` crate does). SDP never crosses from leg to leg: each leg negotiates with us alone, see [`sdp`].
 //!
 //! Where next: [`engine`](Engine) for the doors, `stream.rs` for one leg's RTP with `latch.rs`, `sender.rs` and
-//! `report.rs`, `bridge.rs` for who hears whom with `transcoder.rs`, `room` for three and more with `jitter.rs`, `play.rs` and `tone.rs` for what we say ourselves,
+//! `report.rs`, `bridge.rs` for who hears whom with `transcoder.rs`, `room` for three and more with `jitter.rs`,
+//! `play.rs` and `tone.rs` for what we say ourselves, [`dtmf`] for the keys of phones,
 //! [`codec`] and [`rtp`] for the sound and the packets, `secure.rs` and [`srtp`] for their encryption.
 //! [`quality`] for how well it all went.
 
@@ -23,6 +24,7 @@
 mod bridge;
 pub mod codec;
 mod command;
+pub mod dtmf;
 mod engine;
 mod event;
 mod jitter;
@@ -44,6 +46,7 @@ pub use codec::Codec;
 pub use command::{
     Clip, Command, Kind, NtpTime, PlayId, Settings, Source, StreamId, Tone, Transmit,
 };
+pub use dtmf::DtmfMode;
 pub use engine::{Engine, Moving};
 pub use event::{Event, StreamStats};
 pub use room::{ANNOUNCEMENT_CODEC, Audience, RoomId, Seat};

@@ -23,6 +23,8 @@ pub(crate) enum Maker {
     Reframed(u32),
     /// The room it sits in.
     Room,
+    /// The tones of keys.
+    Keys,
 }
 
 /// What a packet carries.
@@ -166,6 +168,21 @@ impl Sender {
         self.header(heard.marker, self.next_sequence, timestamp)
     }
 
+    /// A telephone event of our own begins: its timestamp. A source passed on begins a new turn after it.
+    pub(crate) fn start_event(&mut self, now: Instant) -> u32 {
+        if matches!(self.turn, Turn::Heard(_)) {
+            self.turn = Turn::Nobody;
+        }
+        let timestamp = self.fresh(now);
+        self.anchor(now, timestamp);
+        timestamp
+    }
+
+    /// A packet of it.
+    pub(crate) fn own_event(&mut self, marker: bool, timestamp: u32) -> Header {
+        self.header(marker, self.next_sequence, timestamp)
+    }
+
     /// A packet of the source is not passed on; its number shall not look lost.
     pub(crate) fn swallow(&mut self, heard: &Header, clock: u32) {
         let Some((map, ahead @ 1..)) = self.step(heard, clock) else {
@@ -281,6 +298,8 @@ impl Sender {
         // Some phones count their events on another timeline than their voice.
         let timestamp = mapped.filter(|&t| !self.strays(now, t)).unwrap_or(here);
         self.event = Some((source, timestamp));
+        // Who sends nothing but events has a clock all the same: the next one is another.
+        self.anchor(now, timestamp);
         timestamp
     }
 

@@ -4,26 +4,23 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::bridge::{MAX_PACKET, Path};
+use crate::dtmf::{self, Edges, Keys, Way};
 use crate::latch::{Admission, Latch};
 use crate::play::{Player, Said};
 use crate::report::Reports;
 use crate::rtp::packet::{self, HEADER_LEN, Header};
-use crate::rtp::{dtmf, rtcp};
+use crate::rtp::rtcp;
 use crate::secure::Secure;
 use crate::sender::{Load, Maker, Sender};
 use crate::{
     Direction, Event, Kind, Negotiated, NtpTime, PlayId, Settings, StreamId, StreamStats, Transmit,
 };
 
-/// Nobody presses keys faster for long; what does is no phone.
-const DIGIT_INTERVAL: Duration = Duration::from_millis(40);
 /// RFC 3551 §6: comfort noise of codecs with a clock of 8000 Hz.
 const NOISE: u8 = 13;
-/// Digits that may come at once after a stall of the network.
-const DIGIT_BURST: u32 = 16;
 
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -38,8 +35,9 @@ pub(crate) struct Stream {
     rtp: Latch,
     rtcp: Latch,
     reports: Reports,
-    digits: dtmf::Receiver,
-    digits_until: Option<Instant>,
+    pub(crate) keys: Keys,
+    /// The timestamp of the event that is being told.
+    event_at: u32,
     heard_at: Instant,
     /// The last time a silence was told.
     told_at: Instant,
@@ -56,6 +54,10 @@ pub(crate) struct Heard {
     pub(crate) load: Load,
     /// Of its timestamps.
     pub(crate) clock: u32,
+    /// Of its duration, when it is an event.
+    pub(crate) event_clock: u32,
+    /// A key's tone is in it.
+    pub(crate) tone: bool,
 }
 
 /// What came of a datagram.
@@ -63,7 +65,9 @@ pub(crate) struct Heard {
 pub(crate) struct Received {
     /// The latch is locked to its source.
     pub(crate) locked: bool,
-    pub(crate) digit: Option<char>,
+    /// What the party does with its keys, and how it tells that.
+    pub(crate) edges: Edges,
+    pub(crate) way: Option<Way>,
     pub(crate) heard: Option<Heard>,
 }
 
@@ -81,8 +85,8 @@ impl Stream {
             rtp: Latch::default(),
             rtcp: Latch::default(),
             reports: Reports::new(now, ssrc, spread),
-            digits: dtmf::Receiver::default(),
-            digits_until: None,
+            keys: Keys::new(settings.dtmf),
+            event_at: 0,
             heard_at: now,
             told_at: now,
             secure: None,
@@ -92,6 +96,10 @@ impl Stream {
 
     pub(crate) fn negotiated(&self) -> Option<&Negotiated> {
         self.negotiated.as_ref()
+    }
+
+    pub(crate) fn is_negotiated(&self) -> bool {
+        self.negotiated.is_some()
     }
 
     /// Takes what offer and answer agreed on; which sockets are unlocked by it (RTP, RTCP).
@@ -109,6 +117,7 @@ impl Stream {
         self.heard_at = now;
         let unlocked = self.unlock_if_moved(&negotiated);
         self.secure = Secure::new(&negotiated.security, self.secure.take());
+        self.keys.negotiate(&negotiated);
         self.negotiated = Some(negotiated);
         unlocked
     }
@@ -121,7 +130,7 @@ impl Stream {
         let named = (negotiated.remote, negotiated.remote_rtcp);
         let before = self.named.replace(named).unwrap_or(named);
         if before.0 != named.0 {
-            self.digits = dtmf::Receiver::default();
+            self.keys.moved();
             (self.rtp.unlock(), self.rtcp.unlock())
         } else {
             (false, before.1 != named.1 && self.rtcp.unlock())
@@ -166,17 +175,22 @@ impl Stream {
         let Some(load) = load else {
             return received;
         };
-        if load == Load::Event {
-            let bytes = datagram.get(payload.clone()).unwrap_or_default();
-            received.digit = self.digits.receive(&header, bytes);
-            received.digit = received.digit.filter(|_| self.digit_allowed(now));
-        }
+        let packet = (&header, datagram.get(payload.clone()).unwrap_or_default());
+        let edges = &mut received.edges;
+        let (way, goes_on, tone) = match load {
+            Load::Event => (Way::Event, self.keys.event(now, packet, edges), false),
+            Load::Voice => (Way::Tone, true, self.keys.voice(now, packet, edges)),
+            Load::Noise => (Way::Tone, true, false),
+        };
+        received.way = Some(way);
         let clock = self.clock();
-        received.heard = receives.then_some(Heard {
+        received.heard = (receives && goes_on).then_some(Heard {
             header,
             payload,
             load,
             clock,
+            event_clock: self.keys.clock(),
+            tone,
         });
         received
     }
@@ -185,15 +199,6 @@ impl Stream {
         self.negotiated
             .as_ref()
             .map_or(8_000, |n| n.codec.clock_rate())
-    }
-
-    fn digit_allowed(&mut self, now: Instant) -> bool {
-        let until = self.digits_until.unwrap_or(now).max(now);
-        let allowed = until <= now + DIGIT_INTERVAL * DIGIT_BURST;
-        if allowed {
-            self.digits_until = Some(until + DIGIT_INTERVAL);
-        }
-        allowed
     }
 
     /// Judges a datagram of the RTCP socket; whether its latch is locked by it.
@@ -248,11 +253,17 @@ impl Stream {
     /// Whether the party may hear others now: it is not on hold and not listening to a playback.
     pub(crate) fn listens(&self) -> bool {
         let negotiated = self.negotiated.as_ref();
-        self.player.is_none() && negotiated.is_some_and(|n| n.direction.sends())
+        let sends = negotiated.is_some_and(|n| n.direction.sends());
+        sends && self.player.is_none() && !self.keys.speak()
     }
 
     /// As `listens`, for the voice of the partner: a ringback gives way to it.
     pub(crate) fn listens_to_partner(&mut self, now: Instant) -> bool {
+        self.hears_keys(now) && !self.keys.speak()
+    }
+
+    /// The same for the partner's keys: one after the other.
+    pub(crate) fn hears_keys(&mut self, now: Instant) -> bool {
         let negotiated = self.negotiated.as_ref();
         let sends = negotiated.is_some_and(|n| n.direction.sends());
         sends && self.player.as_mut().is_none_or(|p| p.gives_way(now))
@@ -299,6 +310,51 @@ impl Stream {
         self.rtcp.source().or(Some(guessed)).filter(sendable)
     }
 
+    /// Tells the party of the keys that are due; one that it has to be told of by INFO, then ask again.
+    pub(crate) fn tell_keys(
+        &mut self,
+        now: Instant,
+        buffer: &mut [u8; MAX_PACKET],
+        out: &mut impl Transmit,
+    ) -> Option<(char, u32)> {
+        if !self.keys.speaker.is_busy() {
+            return None;
+        }
+        let way = self.keys.way_out();
+        let Some((way, negotiated)) = way.zip(self.negotiated.as_ref()) else {
+            self.keys.speaker.clear();
+            return None;
+        };
+        let (codec, sends) = (negotiated.codec, negotiated.direction.sends());
+        let heard_as = (way, self.keys.clock());
+        loop {
+            let room = buffer.get_mut(HEADER_LEN..)?;
+            let (load, header, length) = match self.keys.speaker.say(now, heard_as, room) {
+                dtmf::Said::NotYet => return None,
+                dtmf::Said::Info { key, ms } => return Some((key, ms)),
+                dtmf::Said::Pause => continue,
+                dtmf::Said::Voice(length) => {
+                    let ticks = codec.clock_rate() / 50;
+                    let header = self.sender.own(now, Maker::Keys, ticks);
+                    (Load::Voice, header, length)
+                }
+                dtmf::Said::Event { first, payload } => {
+                    room.get_mut(..4)?.copy_from_slice(&payload);
+                    if first {
+                        self.event_at = self.sender.start_event(now);
+                    }
+                    let header = self.sender.own_event(first, self.event_at);
+                    (Load::Event, header, 4)
+                }
+            };
+            let packet = buffer.get_mut(..HEADER_LEN + length);
+            let packet = packet.filter(|_| sends && length > 0);
+            if let Some((packet, payload_type)) = packet.zip(self.payload_type(load)) {
+                self.transmit(payload_type, header, packet, out);
+            }
+        }
+    }
+
     /// Sends the frames of the playback that are due. The playback, when this was its end.
     pub(crate) fn play(
         &mut self,
@@ -306,6 +362,9 @@ impl Stream {
         buffer: &mut [u8; MAX_PACKET],
         out: &mut impl Transmit,
     ) -> Option<PlayId> {
+        if self.keys.speaker.is_busy() && self.keys.way_out() == Some(Way::Tone) {
+            return None;
+        }
         let negotiated = self.negotiated.as_ref()?;
         let (sends, payload_type) = (negotiated.direction.sends(), negotiated.payload_type);
         let ticks = negotiated.codec.clock_rate() / 50;

@@ -32,8 +32,8 @@ impl Store {
     pub async fn create_extension(&self, extension: &Extension) -> Result<()> {
         sqlx::query(
             "INSERT INTO extensions (number, name, ha1_md5, ha1_sha256, codecs, max_contacts, allow_weak_password, \
-             redirects, allowed_networks, push_message_summary, watch_list, srtp) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+             redirects, allowed_networks, push_message_summary, watch_list, srtp, dtmf) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         )
         .bind(&extension.number)
         .bind(&extension.name)
@@ -47,6 +47,7 @@ impl Store {
         .bind(i16::from(extension.push_message_summary))
         .bind(json(&extension.watch_list)?)
         .bind(word(&extension.srtp)?)
+        .bind(word(&extension.dtmf)?)
         .execute(&self.pool)
         .await
         .map_err(taken("number"))?;
@@ -69,7 +70,7 @@ impl Store {
         let done = sqlx::query(
             "UPDATE extensions SET name = $2, ha1_md5 = $3, ha1_sha256 = $4, codecs = $5, max_contacts = $6, \
              allow_weak_password = $7, redirects = $8, allowed_networks = $9, push_message_summary = $10, \
-             watch_list = $11, srtp = $12 WHERE number = $1",
+             watch_list = $11, srtp = $12, dtmf = $13 WHERE number = $1",
         )
         .bind(&extension.number)
         .bind(&extension.name)
@@ -83,6 +84,7 @@ impl Store {
         .bind(i16::from(extension.push_message_summary))
         .bind(json(&extension.watch_list)?)
         .bind(word(&extension.srtp)?)
+        .bind(word(&extension.dtmf)?)
         .execute(&mut *transaction)
         .await?;
         found(done.rows_affected())?;
@@ -153,5 +155,6 @@ fn extension(row: &AnyRow) -> Result<Extension> {
         push_message_summary: row.flag("push_message_summary")?,
         watch_list: row.json("watch_list")?,
         srtp: row.word("srtp")?,
+        dtmf: row.word("dtmf")?,
     })
 }

@@ -15,6 +15,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (7, include_str!("../../migrations/0007_trunk_tls.sql")),
     (8, include_str!("../../migrations/0008_registered_host.sql")),
     (9, include_str!("../../migrations/0009_srtp.sql")),
+    (12, include_str!("../../migrations/0012_dtmf.sql")),
 ];
 
 /// The number of the last one.

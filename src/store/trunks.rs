@@ -53,7 +53,8 @@ impl Store {
     pub async fn create_trunk(&self, trunk: &Trunk, password: Option<&str>) -> Result<()> {
         sqlx::query(
             "INSERT INTO trunks (name, host, port, transport, auth, username, codecs, numbers, match_port, password, \
-             trust_identity, reliable_provisionals, tls, srtp, position) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+             trust_identity, reliable_provisionals, tls, srtp, dtmf, position) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
              (SELECT COALESCE(MAX(position), 0) + 1 FROM trunks))",
         )
         .bind(&trunk.name)
@@ -70,6 +71,7 @@ impl Store {
         .bind(word(&trunk.reliable_provisionals)?)
         .bind(self.seal_tls(trunk)?)
         .bind(word(&trunk.srtp)?)
+        .bind(word(&trunk.dtmf)?)
         .execute(&self.pool)
         .await
         .map_err(taken("name"))?;
@@ -86,7 +88,7 @@ impl Store {
         let done = sqlx::query(
             "UPDATE trunks SET host = $2, port = $3, transport = $4, auth = $5, username = $6, codecs = $7, \
              numbers = $8, match_port = $9, password = CASE WHEN $10 = 1 THEN password ELSE $11 END, \
-             trust_identity = $12, reliable_provisionals = $13, tls = $14, srtp = $15 \
+             trust_identity = $12, reliable_provisionals = $13, tls = $14, srtp = $15, dtmf = $16 \
              WHERE name = $1",
         )
         .bind(&trunk.name)
@@ -104,6 +106,7 @@ impl Store {
         .bind(word(&trunk.reliable_provisionals)?)
         .bind(self.seal_tls(trunk)?)
         .bind(word(&trunk.srtp)?)
+        .bind(word(&trunk.dtmf)?)
         .execute(&self.pool)
         .await?;
         found(done.rows_affected())
@@ -208,5 +211,6 @@ fn trunk(row: &AnyRow) -> Result<Trunk> {
         trust_identity: row.flag("trust_identity")?,
         reliable_provisionals: row.word("reliable_provisionals")?,
         srtp: row.word("srtp")?,
+        dtmf: row.word("dtmf")?,
     })
 }

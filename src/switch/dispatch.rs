@@ -1,8 +1,8 @@
 //! Which event concerns whom: from the doors to the call, the registrar or the trunk.
 
 use crate::call::{
-    Activity, Call, Script, conference, dial, early, end, gather, leave, life, measure, offer,
-    originate, play, redirect, script, supervise, talk, transfer,
+    Activity, Call, Script, conference, dial, early, end, gather, keys, leave, life, measure,
+    offer, originate, play, redirect, script, supervise, talk, transfer,
 };
 use crate::cause::{Told, Verdict};
 use crate::command::Command;
@@ -74,6 +74,7 @@ impl Switch {
             Event::Announce { call, prompt } => self.announce(call, prompt),
             Event::Conference { name, action } => rooms::act(&mut self.office, &name, action),
             Event::Measure { call } => self.with(call, measure::ask),
+            Event::Press { call, to, tones } => self.with(call, keys::by_hand(to, tones)),
             Event::HangUp { call } => self.with(call, leave::hang_up),
             Event::Stop => self.stop(),
         }
@@ -171,7 +172,9 @@ impl Switch {
                 transaction,
                 status,
             } => self.told(dialog, (transaction, status)),
-            SipEvent::Info { .. } => {}
+            SipEvent::Info { dialog, request } => self.leg(dialog, |office, call, index| {
+                keys::heard(office, call, index, &request);
+            }),
             SipEvent::Cancelled { .. }
             | SipEvent::Ringing { .. }
             | SipEvent::Answered { .. }
@@ -496,6 +499,7 @@ fn stream_event(office: &mut Office, call: &mut Call, index: usize, event: media
                 supervise::digit(office, call, digit);
             }
         }
+        media::Event::InfoDue { digit, ms, .. } => keys::due(office, call, index, (digit, ms)),
         media::Event::PlayEnded { play, finished, .. } => {
             play::ended(office, call, play, finished);
             gather::played(office, call, play);

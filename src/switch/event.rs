@@ -1,7 +1,7 @@
 //! Everything that enters the Switch. Each event with its time can be journalled and replayed.
 
 use crate::rooms::ConferenceAction;
-use crate::verb::{ScriptEnd, SuperviseMode, Supervised, Verb};
+use crate::verb::{ScriptEnd, SuperviseMode, Supervised, Tones, Verb};
 use bytes::Bytes;
 use directory::{Ban, Directory, MessageSummary, Registration, StoredMessage, Subscription};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,15 @@ impl std::str::FromStr for CallId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a call id: it looks like cal_ and 16 hexadecimal digits")]
 pub struct UnknownCall;
+
+/// Which party of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Side {
+    /// Whom the call belongs to: who called, as long as nobody was transferred.
+    Caller,
+    /// Whom it talks with.
+    Called,
+}
 
 /// Names one question to the resolver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -88,6 +97,12 @@ pub enum Event {
     },
     /// An administrator asks how the sound of a call goes; [`Notice::Measured`](crate::Notice::Measured) answers soon.
     Measure { call: CallId },
+    /// An administrator presses keys towards a party of a call; nothing while there is no such party.
+    Press {
+        call: CallId,
+        to: Side,
+        tones: Tones,
+    },
     /// An administrator ends a call.
     HangUp { call: CallId },
     /// An administrator wants `from` rung and then to listen in on a call. The id is chosen as for `Originate`.

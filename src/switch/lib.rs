@@ -45,7 +45,7 @@ use call::Call;
 pub use command::Command;
 pub use config::{Calls, Config, Phones, Push};
 pub use defence::DefenceConfig;
-pub use event::{CallId, Event, QueryId, UnknownCall};
+pub use event::{CallId, Event, QueryId, Side, UnknownCall};
 pub use notice::{CallState, LiveCall, LiveConference, LiveMember, Notice, Reach, TrunkState};
 use office::Office;
 pub use push::{Address, Note};
@@ -56,7 +56,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 pub use verb::{
     ConferenceOptions, ConferenceStatus, DialOptions, DialStatus, Dialed, Entry, GatherOptions,
-    Outcome, ScriptEnd, SessionInfo, SuperviseMode, Supervised, TargetSpec, Verb,
+    Outcome, ScriptEnd, SessionInfo, SuperviseMode, Supervised, TargetSpec, Tones, Verb,
 };
 
 /// The PBX. After every [`handle`](Switch::handle) and [`expire`](Switch::expire), [`poll`](Switch::poll)

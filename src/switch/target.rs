@@ -117,6 +117,21 @@ pub(crate) fn codecs(configured: &[directory::Codec]) -> Vec<media::Codec> {
     configured.iter().map(one).collect()
 }
 
+/// How keys are told to and by `party`, as configured.
+pub(crate) fn dtmf(office: &Office, party: &Party) -> media::DtmfMode {
+    let directory = &office.directory;
+    let mode = match &party.trunk {
+        Some(trunk) => directory.trunks.get(trunk).map(|trunk| trunk.dtmf),
+        None => directory.extensions.get(&party.number).map(|e| e.dtmf),
+    };
+    match mode.unwrap_or_default() {
+        directory::DtmfMode::Auto => media::DtmfMode::Auto,
+        directory::DtmfMode::Rfc4733 => media::DtmfMode::Rfc4733,
+        directory::DtmfMode::Info => media::DtmfMode::Info,
+        directory::DtmfMode::Inband => media::DtmfMode::Inband,
+    }
+}
+
 /// The Request-URI of a trunk's leg over `flow`; a phone's leg keeps its own.
 pub(crate) fn request_uri(office: &Office, leg: &Leg, flow: &Flow) -> String {
     let Some(trunk) = leg

@@ -198,6 +198,38 @@ pub enum Supervised {
     },
 }
 
+/// Keys to press.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tones {
+    /// `0`-`9`, `*`, `#`, `A`-`D`, at most [`Tones::MOST`].
+    pub keys: String,
+    /// How long each is down, 40 ms to 5 s, and how long it is silent after it.
+    pub on: Duration,
+    pub off: Duration,
+}
+
+impl Tones {
+    pub const MOST: usize = 64;
+
+    /// Whether `text` is keys and not too many of them.
+    pub fn are_keys(text: &str) -> bool {
+        (1..=Self::MOST).contains(&text.len()) && text.chars().all(directory::is_key)
+    }
+
+    /// How long it takes to press them all.
+    pub fn lasts(&self) -> Duration {
+        let keys = u32::try_from(self.keys.len().min(Self::MOST)).unwrap_or(0);
+        (self.on + self.off) * keys
+    }
+}
+
+/// What is pressed may be somebody's secret.
+impl std::fmt::Debug for Tones {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tones({} keys)", self.keys.len())
+    }
+}
+
 /// A request of a script. `caller_id` is the session's current one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verb {
@@ -219,6 +251,7 @@ pub enum Verb {
         prompts: Vec<String>,
     },
     Gather(GatherOptions),
+    SendDtmf(Tones),
     Dial {
         targets: Vec<TargetSpec>,
         options: DialOptions,

@@ -406,7 +406,8 @@ impl Room {
                 shared.make(mix)
             }
         };
-        let Some(payload_type) = stream.payload_type(Load::Voice) else {
+        let payload_type = stream.payload_type(Load::Voice);
+        let Some(payload_type) = payload_type.filter(|_| !stream.keys.speak()) else {
             return;
         };
         let ticks = shared.mouth.ticks();
@@ -491,6 +492,9 @@ fn tell(
     };
     let ticks = mouth.ticks();
     while let Some(length) = mouth.frame(buffer.get_mut(HEADER_LEN..).unwrap_or_default()) {
+        if stream.keys.speak() {
+            continue;
+        }
         let header = stream.sender.own(now, Maker::Room, ticks);
         // A packet the encoder could not make is a pause.
         if let Some(packet) = buffer.get_mut(..HEADER_LEN + length).filter(|_| length > 0) {

@@ -79,6 +79,21 @@ struct Heard {
     ssrc: u32,
     timestamp: u32,
     event: Event,
+    /// Ticks of earlier segments of the same key.
+    before: u32,
+}
+
+/// What an event packet tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Took {
+    /// No key.
+    Nothing,
+    /// A key, for the first time; after `end` ticks it is released already.
+    Down { digit: char, end: Option<u32> },
+    /// The same key again; it was released after `end` ticks, which is told once.
+    Goes { end: Option<u32> },
+    /// Something of an earlier key that was overtaken.
+    Old,
 }
 
 impl Receiver {
@@ -90,12 +105,28 @@ impl Receiver {
 
     /// Takes an event packet; gives the digit at the first packet of it that arrives, once.
     pub fn receive(&mut self, header: &Header, payload: &[u8]) -> Option<char> {
-        let event = Event::parse(payload)?;
-        let digit = event.digit()?;
+        match self.take(header, payload) {
+            Took::Down { digit, .. } => Some(digit),
+            Took::Nothing | Took::Goes { .. } | Took::Old => None,
+        }
+    }
+
+    /// Takes an event packet.
+    pub fn take(&mut self, header: &Header, payload: &[u8]) -> Took {
+        let event = Event::parse(payload);
+        let Some((event, digit)) = event.and_then(|event| Some((event, event.digit()?))) else {
+            return Took::Nothing;
+        };
         let heard = Heard {
             ssrc: header.ssrc,
             timestamp: header.timestamp,
             event,
+            before: 0,
+        };
+        let ticks = |before: u32| {
+            event
+                .end
+                .then(|| before.saturating_add(u32::from(event.duration)))
         };
         let known = match self.last {
             Some(last) if last.ssrc == header.ssrc => belongs(&last, &heard),
@@ -104,21 +135,32 @@ impl Receiver {
         match known {
             Standing::New => {
                 self.last = Some(heard);
-                Some(digit)
+                let end = ticks(0);
+                Took::Down { digit, end }
             }
             Standing::Goes => {
+                let last = self.last.unwrap_or(heard);
+                let segment = last.timestamp != heard.timestamp;
+                let before = if segment {
+                    last.before.saturating_add(u32::from(u16::MAX))
+                } else {
+                    last.before
+                };
                 // The end may be overtaken by an update; once over, over.
-                let end = event.end
-                    || self
-                        .last
-                        .is_some_and(|last| last.timestamp == heard.timestamp && last.event.end);
+                let over = !segment && last.event.end;
                 self.last = Some(Heard {
-                    event: Event { end, ..event },
+                    event: Event {
+                        end: event.end || over,
+                        ..event
+                    },
+                    before,
                     ..heard
                 });
-                None
+                Took::Goes {
+                    end: ticks(before).filter(|_| !over),
+                }
             }
-            Standing::Old => None,
+            Standing::Old => Took::Old,
         }
     }
 }

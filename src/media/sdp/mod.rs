@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Codec;
+use crate::{Codec, DtmfMode};
 use read::{Audio, Sound, Transport};
 use write::{Format, Line};
 
@@ -35,6 +35,9 @@ pub struct LocalMedia {
     pub direction: Direction,
     #[serde(skip)]
     pub protection: Protection,
+    /// How keys are told: telephone-event is named or not.
+    #[serde(default)]
+    pub dtmf: DtmfMode,
 }
 
 /// Who sends, seen from the side that says it.
@@ -85,6 +88,8 @@ pub struct Extended {
 pub struct Dtmf {
     pub send: u8,
     pub receive: u8,
+    /// What durations count in, in Hz: not always the clock of the voice.
+    pub clock: u32,
 }
 
 /// Why no audio came of an SDP. `Malformed` is a 400, the others are a 488.
@@ -164,8 +169,11 @@ pub fn offer(local: &LocalMedia) -> Vec<u8> {
             .iter()
             .map(|&codec| Format::Voice(our_type(codec), codec)),
     );
-    formats.push(Format::TelephoneEvent(DTMF_8000_TYPE, 8_000));
-    if local.codecs.contains(&Codec::Opus) {
+    let events = local.dtmf.offers_events();
+    if events {
+        formats.push(Format::TelephoneEvent(DTMF_8000_TYPE, 8_000));
+    }
+    if events && local.codecs.contains(&Codec::Opus) {
         // RFC 7587 §7, RFC 4733 §2.1: an event has the clock of the voice beside it.
         formats.push(Format::TelephoneEvent(DTMF_48000_TYPE, 48_000));
     }
@@ -199,13 +207,14 @@ pub fn answer(local: &LocalMedia, offer: &[u8]) -> Result<(Vec<u8>, Negotiated),
     };
     let chosen = local.codecs.iter().find_map(|&codec| listed(codec));
     let (payload_type, codec) = chosen.ok_or(SdpError::NoCommonCodec)?;
-    let event = events(&audio, codec);
+    let event = events(&audio, codec).filter(|_| local.dtmf.offers_events());
     let mut formats = vec![Format::Voice(payload_type, codec)];
     formats.extend(event.map(|(pt, clock)| Format::TelephoneEvent(pt, clock)));
     // RFC 3264 §6: the answer carries the type numbers of the offer, in both directions.
-    let dtmf = event.map(|(pt, _)| Dtmf {
+    let dtmf = event.map(|(pt, clock)| Dtmf {
         send: pt,
         receive: pt,
+        clock,
     });
     let mut negotiated = agree(local, &audio, (codec, payload_type, payload_type), dtmf)?;
     let taken = local.protection.offered().zip(audio.crypto.as_ref());
@@ -263,8 +272,10 @@ pub fn accept(local: &LocalMedia, answer: &[u8]) -> Result<Negotiated, SdpError>
         Sound::Voice(_) | Sound::TelephoneEvent(_) => None,
     });
     let (payload_type, codec) = chosen.ok_or(SdpError::NoCommonCodec)?;
-    let dtmf = events(&audio, codec).map(|(send, clock)| Dtmf {
+    let event = events(&audio, codec).filter(|_| local.dtmf.offers_events());
+    let dtmf = event.map(|(send, clock)| Dtmf {
         send,
+        clock,
         receive: if clock == 8_000 {
             DTMF_8000_TYPE
         } else {

@@ -15,6 +15,7 @@ fn local(codecs: &[Codec]) -> LocalMedia {
         version: 1,
         direction: Direction::SendRecv,
         protection: Protection::Off,
+        dtmf: DtmfMode::Auto,
     }
 }
 
@@ -64,7 +65,8 @@ fn the_answerer_chooses_and_keeps_the_numbers_of_the_offer() {
         got.dtmf,
         Some(Dtmf {
             send: 97,
-            receive: 97
+            receive: 97,
+            clock: 8_000,
         })
     );
     assert_eq!(got.ptime_ms, 30);
@@ -89,7 +91,8 @@ fn an_answer_may_number_its_types_otherwise() {
         got.dtmf,
         Some(Dtmf {
             send: 100,
-            receive: 102
+            receive: 102,
+            clock: 48_000,
         })
     );
     let got = accept(&local, &phone("m=audio 4000 RTP/AVP 0\r\n")).unwrap();
@@ -109,7 +112,8 @@ fn both_sides_of_our_own_agree() {
         (
             Some(Dtmf {
                 send: 101,
-                receive: 101
+                receive: 101,
+                clock: 8_000,
             }),
             ours.dtmf
         )
@@ -482,6 +486,31 @@ fn an_old_hold_on_ipv6_may_name_0_0_0_0() {
     let (sdp, got) = answer(&local, hold).unwrap();
     assert!(text(&sdp).contains("c=IN IP6 2001:db8::9") && text(&sdp).contains("a=recvonly"));
     assert_eq!(got.direction, Direction::RecvOnly);
+}
+
+#[test]
+fn who_tells_keys_otherwise_names_no_events() {
+    let events = "m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n";
+    for (dtmf, named) in [
+        (DtmfMode::Auto, true),
+        (DtmfMode::Rfc4733, true),
+        (DtmfMode::Info, false),
+        (DtmfMode::Inband, false),
+    ] {
+        let local = LocalMedia {
+            dtmf,
+            ..local(&[Codec::Opus, Codec::Pcmu])
+        };
+        let ours = offer(&local);
+        assert_eq!(text(&ours).contains("telephone-event"), named);
+        let (sdp, got) = answer(&local, &phone(events)).unwrap();
+        assert_eq!(text(&sdp).contains("telephone-event"), named);
+        assert_eq!(got.dtmf.is_some(), named);
+        assert_eq!(
+            accept(&local, &phone(events)).unwrap().dtmf.is_some(),
+            named
+        );
+    }
 }
 
 #[test]

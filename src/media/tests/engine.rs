@@ -238,6 +238,7 @@ fn keys_are_told_once_and_passed_on_renumbered() {
         peer.dtmf = Some(Dtmf {
             send: 96,
             receive: 97,
+            clock: 8_000,
         });
         world.open(B, peer);
         world.command(Command::Join { a: A, b: B });

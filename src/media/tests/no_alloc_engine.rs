@@ -12,12 +12,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use media::codec::Encoder;
+use media::dtmf::tones::KeyTone;
 use media::rtp::packet::{self, Header};
 use media::sdp::Pair;
 use media::srtp::{KeySeed, Keys, MAX_TRAILER, Profile, Protector};
 use media::{
-    Audience, Codec, Command, Direction, Dtmf, Engine, Extended, Kind, Negotiated, NtpTime, PlayId,
-    RoomId, Seat, Security, Settings, Source, StreamId, Tone, Transmit,
+    Audience, Codec, Command, Direction, Dtmf, DtmfMode, Engine, Extended, Kind, Negotiated,
+    NtpTime, PlayId, RoomId, Seat, Security, Settings, Source, StreamId, Tone, Transmit,
 };
 
 thread_local! {
@@ -79,6 +80,7 @@ fn open(engine: &mut Engine, now: Instant, stream: StreamId, (codec, security): 
     let settings = Settings {
         timeout: Duration::from_secs(9),
         hold_timeout: Duration::from_secs(9),
+        dtmf: DtmfMode::Auto,
     };
     let address: SocketAddr = SocketAddr::from(([10, 0, 0, 1], 4_000));
     engine.command(
@@ -90,23 +92,32 @@ fn open(engine: &mut Engine, now: Instant, stream: StreamId, (codec, security): 
             settings,
         },
     );
-    let payload_type = codec.static_pt().unwrap_or(111);
+    let dtmf = Some(Dtmf {
+        send: 101,
+        receive: 101,
+        clock: 8_000,
+    });
     let negotiated = Negotiated {
+        security,
+        ..agreed(codec, dtmf)
+    };
+    engine.command(now, NtpTime(0), Command::Negotiated { stream, negotiated });
+}
+
+fn agreed(codec: Codec, dtmf: Option<Dtmf>) -> Negotiated {
+    let payload_type = codec.static_pt().unwrap_or(111);
+    Negotiated {
         codec,
         payload_type,
         receive_type: payload_type,
-        dtmf: Some(Dtmf {
-            send: 101,
-            receive: 101,
-        }),
+        dtmf,
         ptime_ms: 20,
-        remote: address,
+        remote: SocketAddr::from(([10, 0, 0, 1], 4_000)),
         remote_rtcp: SocketAddr::from(([10, 0, 0, 1], 4_001)),
         direction: Direction::SendRecv,
-        security,
+        security: Security::Plain,
         extended: Extended::default(),
-    };
-    engine.command(now, NtpTime(0), Command::Negotiated { stream, negotiated });
+    }
 }
 
 /// A minute of a call both ways, with keys, reports, foreign packets and a tone beside; allocations seen.
@@ -273,4 +284,75 @@ fn a_room_allocates_nothing() {
     }
     assert_eq!(ALLOCATIONS.get() - before, 0);
     assert!(sink.0 > 500 * 12 * 30, "{}", sink.0);
+}
+
+/// A party that presses keys as tones, one that is told them as events, and keys of our own.
+fn pressing(start: Instant) -> Engine {
+    let mut engine = Engine::new(3);
+    for stream in [A, B] {
+        open(&mut engine, start, stream, (Codec::Pcmu, Security::Plain));
+    }
+    let negotiated = agreed(Codec::Pcmu, None);
+    let toneful = Command::Negotiated {
+        stream: A,
+        negotiated,
+    };
+    let press = Command::Press {
+        stream: A,
+        keys: "0123456789*#ABCD".to_owned(),
+        on_ms: 60,
+        off_ms: 60,
+    };
+    for command in [toneful, Command::Join { a: A, b: B }, press] {
+        engine.command(start, NtpTime(0), command);
+    }
+    engine
+}
+
+#[test]
+fn keys_allocate_nothing() {
+    let start = Instant::now();
+    let mut engine = pressing(start);
+    let known = SocketAddr::from(([10, 0, 0, 1], 4_000));
+    let mut encoder = Encoder::new(Codec::Pcmu, 8_000).expect("its own rate");
+    let mut sink = Sink(0);
+    let mut packet = [0xd5u8; 172];
+    let (mut keys, mut tone) = (0, None);
+    let before = ALLOCATIONS.get();
+    for i in 0..3_000u32 {
+        let now = start + Duration::from_millis(20 * u64::from(i));
+        let wall = NtpTime(u64::from(i) << 26);
+        for stream in [A, B] {
+            let event = stream == B && i % 7 < 3;
+            let header = Header {
+                marker: false,
+                payload_type: if event { 101 } else { 0 },
+                sequence: i as u16,
+                timestamp: i / 7 * 7 * 160,
+                ssrc: stream.0 as u32,
+            };
+            let mut pcm = [0; 160];
+            if stream == A && i % 5 < 3 {
+                tone = tone.filter(|_| i % 5 > 0).or(KeyTone::new('5', 8_000));
+                tone.iter_mut()
+                    .for_each(|tone| tone.fill(&mut pcm, i % 5 == 2));
+            }
+            encoder.encode(&pcm, &mut packet[12..]);
+            packet::write(&header, &mut packet);
+            let length = if event { 16 } else { packet.len() };
+            if event {
+                packet[12..16].copy_from_slice(&[1, 10, 1, 0]);
+            }
+            engine.rtp(now, stream, known, &mut packet[..length], &mut sink);
+        }
+        for step in 0..4 {
+            engine.tick(now + Duration::from_millis(5 * step), wall, &mut sink);
+        }
+        while let Some(event) = engine.poll() {
+            keys += u32::from(matches!(event, media::Event::Dtmf { .. }));
+        }
+        while engine.latched().is_some() {}
+    }
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+    assert!(keys > 950, "{keys}");
 }

@@ -38,6 +38,7 @@ fn open(engine: &mut Engine, now: Instant, stream: StreamId) {
     let settings = Settings {
         timeout: Duration::ZERO,
         hold_timeout: Duration::ZERO,
+        ..Settings::default()
     };
     let negotiated = Negotiated {
         codec: Codec::Pcmu,

@@ -143,9 +143,8 @@ impl Desk {
             }
             Command::Join { a, b } => {
                 self.forget_music(&mut streams, [*a, *b]);
-                for stream in [*a, *b] {
-                    self.leave_room(&mut streams, stream);
-                }
+                let both = [*a, *b].into_iter();
+                both.for_each(|stream| self.leave_room(&mut streams, stream));
                 self.bring_together(&mut streams, *a, *b);
             }
             Command::Play {
@@ -185,7 +184,10 @@ impl Desk {
                 }
             }
             Command::Part { .. } | Command::Echo { .. } => self.leave_room(&mut streams, stream),
-            Command::Seat { .. } | Command::Report { .. } => {}
+            Command::Seat { .. }
+            | Command::Report { .. }
+            | Command::Press { .. }
+            | Command::Pressed { .. } => {}
         }
         self.pass(self.lane_of(&streams, stream), Order::Engine(command));
     }

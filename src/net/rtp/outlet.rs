@@ -25,8 +25,13 @@ impl Outlet {
     pub(super) fn tell(&mut self, event: Event) {
         let full = self.kept.len() >= KEPT;
         match event {
-            Event::Dtmf { .. } | Event::Silent { .. } | Event::Report { .. } if full => {}
             Event::Dtmf { .. }
+            | Event::InfoDue { .. }
+            | Event::Silent { .. }
+            | Event::Report { .. }
+                if full => {}
+            Event::Dtmf { .. }
+            | Event::InfoDue { .. }
             | Event::Silent { .. }
             | Event::Report { .. }
             | Event::BindFailed { .. }

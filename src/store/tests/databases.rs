@@ -194,6 +194,7 @@ fn extension(number: &str) -> Extension {
         push_message_summary: true,
         watch_list: vec!["102".into()],
         srtp: Srtp::Required,
+        dtmf: directory::DtmfMode::default(),
         allowed_networks: vec!["192.0.2.0/24".into(), "2001:db8::/32".into()],
     }
 }
@@ -234,6 +235,7 @@ async fn extensions(place: Place) {
         push_message_summary: false,
         watch_list: Vec::new(),
         srtp: Srtp::Off,
+        dtmf: directory::DtmfMode::default(),
         allowed_networks: Vec::new(),
         ..extension("103")
     };
@@ -261,6 +263,7 @@ fn trunk(name: &str) -> Trunk {
         trust_identity: true,
         reliable_provisionals: Reliability::Required,
         srtp: Srtp::Optional,
+        dtmf: directory::DtmfMode::default(),
     }
 }
 
@@ -276,6 +279,7 @@ async fn trunks(place: Place) {
         trust_identity: false,
         reliable_provisionals: Reliability::Off,
         srtp: Srtp::Required,
+        dtmf: directory::DtmfMode::default(),
         ..trunk("zeta")
     };
     store.create_trunk(&plain, None).await.expect("made");

@@ -56,14 +56,16 @@ fn begins(text: &[u8], start: &str) -> bool {
     begin.is_some_and(|begin| begin.eq_ignore_ascii_case(start.as_bytes()))
 }
 
-/// Whether the header says that the body is what somebody wrote to somebody (RFC 3428 §9, RFC 3862).
+/// Whether the header says that the body is what somebody wrote to somebody (RFC 3428 §9, RFC 3862), or keys that were
+/// pressed, in whatever form.
 fn is_letter(line: &[u8]) -> bool {
     if !is_named(line, &["content-type", "c"]) {
         return false;
     }
     let value = line.split(|b| *b == b':').nth(1).unwrap_or_default();
     let value = value.trim_ascii();
-    begins(value, "text/") || begins(value, "message/cpim")
+    let kinds = ["text/", "message/cpim", "application/dtmf"];
+    kinds.iter().any(|kind| begins(value, kind))
 }
 
 fn is_proof(line: &[u8]) -> bool {
@@ -217,6 +219,21 @@ mod tests {
         let fragment =
             "NOTIFY sip:x SIP/2.0\r\nContent-Type: message/sipfrag\r\n\r\nSIP/2.0 200 OK";
         assert_eq!(says(fragment), fragment);
+    }
+
+    #[test]
+    fn keys_are_blackened_in_whatever_form() {
+        for (kind, body, kept) in [
+            ("application/dtmf", " 5 ", " x "),
+            (
+                "Application/DTMF-relay",
+                "Signal : 5\r\nDuration=9",
+                "xxxxxx x x\r\nxxxxxxxxxx",
+            ),
+        ] {
+            let head = format!("INFO sip:x SIP/2.0\r\nContent-Type: {kind}\r\n\r\n");
+            assert_eq!(says(&format!("{head}{body}")), format!("{head}{kept}"));
+        }
     }
 
     #[test]

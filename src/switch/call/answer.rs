@@ -165,6 +165,7 @@ pub(crate) fn check(leg: &Leg) -> Result<(), MediaTrouble> {
         direction: media::Direction::SendRecv,
         // Nobody hears these keys.
         protection: leg.protection(&[0; 32]),
+        dtmf: media::DtmfMode::Auto,
     };
     media::sdp::answer(&local, &leg.offered)
         .map(|_| ())

@@ -1,14 +1,16 @@
 //! A leg: one party on one dialog with one stream.
 
 use super::early::Fork;
+use super::keys::Keys;
 use super::secrecy::Secrecy;
 use crate::cause::Told;
 use crate::identity::Identity;
 use crate::office::Office;
 use crate::registrar::way::Way;
+use crate::target;
 use media::{
-    Direction as MediaDirection, LocalMedia, Negotiated, PlayId, Protection, SdpError, Settings,
-    StreamId, StreamStats,
+    Direction as MediaDirection, DtmfMode, LocalMedia, Negotiated, PlayId, Protection, SdpError,
+    Settings, StreamId, StreamStats,
 };
 use sip::{DialogId, Flow};
 use std::net::{IpAddr, SocketAddr};
@@ -81,6 +83,9 @@ pub(crate) struct Leg {
     /// Whom a trusted trunk says it reached.
     pub(crate) asserted: Option<Identity>,
     pub(crate) secrecy: Secrecy,
+    /// How it tells keys: what is configured when its first SDP is written.
+    pub(crate) dtmf: Option<DtmfMode>,
+    pub(crate) keys: Keys,
 }
 
 /// Why a leg cannot have media.
@@ -123,6 +128,8 @@ impl Leg {
             told: Told::default(),
             asserted: None,
             secrecy: Secrecy::default(),
+            dtmf: None,
+            keys: Keys::default(),
         }
     }
 
@@ -158,6 +165,8 @@ impl Leg {
             .unwrap_or(ip);
         // RFC 3264 §8: the version grows by one with every SDP we send.
         self.version += 1;
+        let dtmf = target::dtmf(office, &self.party);
+        let dtmf = *self.dtmf.get_or_insert(dtmf);
         Ok(LocalMedia {
             address: SocketAddr::new(shown, port),
             codecs: self.codecs.clone(),
@@ -165,6 +174,7 @@ impl Leg {
             version: self.version,
             direction: MediaDirection::SendRecv,
             protection: self.protection(&office.config.seed),
+            dtmf,
         })
     }
 
@@ -183,6 +193,7 @@ impl Leg {
         let settings = Settings {
             timeout: office.config.rtp_timeout,
             hold_timeout: office.config.rtp_hold_timeout,
+            dtmf: self.dtmf.unwrap_or_default(),
         };
         office.media(media::Command::Open {
             stream: self.stream,

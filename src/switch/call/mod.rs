@@ -13,6 +13,7 @@ pub(crate) mod gather;
 pub(crate) mod handover;
 pub(crate) mod hold;
 pub(crate) mod journey;
+pub(crate) mod keys;
 pub(crate) mod leave;
 pub(crate) mod leg;
 pub(crate) mod life;

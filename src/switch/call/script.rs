@@ -2,7 +2,7 @@
 
 use super::leg::MediaTrouble;
 use super::{
-    Activity, Call, Script, answer, conference, dial, end, gather, play, redirect, supervise,
+    Activity, Call, Script, answer, conference, dial, end, gather, keys, play, redirect, supervise,
     transfer,
 };
 use crate::cause::{self, Verdict};
@@ -84,6 +84,7 @@ pub(crate) fn verb(office: &mut Office, call: &mut Call, verb: Verb) {
         }
         Verb::Play { prompts } => play::start(office, call, prompts),
         Verb::Gather(options) => gather::start(office, call, options),
+        Verb::SendDtmf(tones) => keys::start(office, call, tones),
         Verb::Dial {
             targets,
             options,

@@ -14,7 +14,7 @@ mod supervise;
 use crate::Switch;
 use crate::call::progress::Progress;
 use crate::call::transfer::{self, Order};
-use crate::call::{Activity, Call, LegState};
+use crate::call::{Activity, Call, LegState, keys};
 use crate::event::CallId;
 use crate::office::Office;
 use refer::{Refer, Wanted};
@@ -60,8 +60,9 @@ impl Switch {
 
     /// The answer to a NOTIFY.
     pub(crate) fn told(&mut self, dialog: DialogId, (transaction, status): (TransactionId, u16)) {
-        self.leg(dialog, |office, call, _| {
+        self.leg(dialog, |office, call, index| {
             transfer::told(office, call, transaction, status);
+            keys::told(office, call, index, transaction);
         });
         crate::message::inside::told(&mut self.office, dialog, transaction, status);
     }

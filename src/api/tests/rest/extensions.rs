@@ -28,7 +28,7 @@ async fn an_extension_comes_to_life_and_goes(mut office: Office) {
     let shown = json!({
         "number": "101", "name": "", "codecs": ["opus", "G722", "PCMA", "PCMU"],
         "max_contacts": 5, "allow_weak_password": false, "redirects": "follow", "allowed_networks": [],
-        "push_message_summary": false, "watch_list": [], "srtp": "off",
+        "push_message_summary": false, "watch_list": [], "srtp": "off", "dtmf": "auto",
         "phones": {"registered": 0, "reachable": 0},
     });
     assert_eq!(answer.body, shown);
@@ -81,6 +81,7 @@ fn wrong_values() -> Vec<(&'static str, Value)> {
         ("redirects", json!("reject")),
         ("srtp", json!("on")),
         ("push_message_summary", json!(1)),
+        ("dtmf", json!("rfc2833")),
         ("watch_list", json!("101")),
         ("watch_list", json!(["101", "101"])),
         ("watch_list", json!(["anna"])),
@@ -180,7 +181,7 @@ async fn put_creates_and_replaces(mut office: Office) {
 
 async fn patch_merges(mut office: Office) {
     let full = json!({"number": "101", "name": "Ann", "password": PASSWORD, "codecs": ["PCMU"], "max_contacts": 2,
-        "allowed_networks": ["192.0.2.0/24"], "push_message_summary": true, "watch_list": ["103", "102"], "srtp": "required"});
+        "allowed_networks": ["192.0.2.0/24"], "push_message_summary": true, "watch_list": ["103", "102"], "srtp": "required", "dtmf": "info"});
     office.post("/extensions", full).await.is(201);
     let patched = office
         .patch("/extensions/101", json!({"name": "Bob"}))
@@ -188,7 +189,7 @@ async fn patch_merges(mut office: Office) {
         .is(200);
     let expected = json!({
         "number": "101", "name": "Bob", "codecs": ["PCMU"], "max_contacts": 2, "allow_weak_password": false, "redirects": "follow",
-        "allowed_networks": ["192.0.2.0/24"], "push_message_summary": true, "watch_list": ["103", "102"], "srtp": "required",
+        "allowed_networks": ["192.0.2.0/24"], "push_message_summary": true, "watch_list": ["103", "102"], "srtp": "required", "dtmf": "info",
         "phones": {"registered": 0, "reachable": 0},
     });
     assert_eq!(patched.body, expected);

@@ -4,7 +4,7 @@ use crate::office::{FAR_MS, MAX_CALLS, Office, in_pages};
 use directory::{Direction, Registration};
 use serde_json::json;
 use std::time::Duration;
-use switch::{CallId, CallState, Event, LiveCall, Notice, Reach};
+use switch::{CallId, CallState, Event, LiveCall, Notice, Reach, Side};
 
 on_both_databases!(a_call_is_originated);
 
@@ -200,9 +200,42 @@ async fn calls_are_shown_and_hung_up() {
     for id in ["cal_0000000000000001", "cal_1", "x", "%00"] {
         office.delete(&format!("/calls/{id}")).await.is(404);
         office.get(&format!("/calls/{id}")).await.is(404);
+        let keys = json!({"keys": "1"});
+        office
+            .post(&format!("/calls/{id}/dtmf"), keys)
+            .await
+            .is(404);
     }
     assert!(office.switch.try_recv().is_err());
     assert_eq!(office.get("/system/health").await.is(200).body["calls"], 2);
+}
+
+#[tokio::test]
+async fn keys_are_pressed_towards_a_party() {
+    let mut office = Office::on_sqlite().await;
+    office.live.apply(&Notice::Call(call(1)));
+    let dtmf = "/calls/cal_0000000000000001/dtmf";
+    office.post(dtmf, json!({"keys": "1#d"})).await.is(202);
+    let whole = json!({"keys": "*", "to": "caller", "on_ms": 40, "off_ms": 5000});
+    office.post(dtmf, whole).await.is(202);
+    let asked = |office: &mut Office| match office.switch.try_recv() {
+        Ok(Event::Press { call, to, tones }) => {
+            assert_eq!(call, CallId(1));
+            (to, tones.keys, tones.on.as_millis(), tones.off.as_millis())
+        }
+        other => panic!("{other:?}"),
+    };
+    let usual = (Side::Called, "1#d".to_owned(), 100, 100);
+    assert_eq!(asked(&mut office), usual);
+    assert_eq!(
+        asked(&mut office),
+        (Side::Caller, "*".to_owned(), 40, 5_000)
+    );
+    let wrong = json!({"keys": "12w", "to": "all", "on_ms": 39, "off_ms": 5001, "x": 1});
+    let mut fields = office.post(dtmf, wrong).await.wrong_fields();
+    fields.sort();
+    assert_eq!(fields, ["keys", "off_ms", "on_ms", "to", "x"]);
+    office.post(dtmf, json!({"keys": ""})).await.is(422);
 }
 
 #[tokio::test]

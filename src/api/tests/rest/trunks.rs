@@ -28,7 +28,7 @@ async fn a_trunk_comes_to_life_and_goes(mut office: Office) {
         "name": "itsp", "host": "sip.example.net", "port": null, "transport": "udp", "auth": "registration",
         "username": "490001", "codecs": ["opus", "G722", "PCMA", "PCMU"], "numbers": {}, "match_port": false, "tls_verify": "system", "tls_ca": null, "tls_pin": null, "tls_certificate": null,
         "tls_client_ca": null, "tls_client_name": null,
-        "trust_identity": false, "reliable_provisionals": "supported", "srtp": "off",
+        "trust_identity": false, "reliable_provisionals": "supported", "srtp": "off", "dtmf": "auto",
         "state": null, "state_why": null,
     });
     assert_eq!(answer.body, shown);
@@ -94,6 +94,7 @@ fn wrong_values() -> Vec<(&'static str, Value)> {
         ("trust_identity", json!(null)),
         ("reliable_provisionals", json!(true)),
         ("srtp", json!(null)),
+        ("dtmf", json!(null)),
     ]
 }
 

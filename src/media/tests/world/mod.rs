@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use media::codec::{Decoder, Encoder};
 use media::rtp::packet::{self, Header};
 use media::{
-    Codec, Command, Direction, Dtmf, Engine, Event, Extended, Kind, Negotiated, NtpTime, Security,
-    Settings, StreamId, Transmit,
+    Codec, Command, Direction, Dtmf, DtmfMode, Engine, Event, Extended, Kind, Negotiated, NtpTime,
+    Security, Settings, StreamId, Transmit,
 };
 
 pub(crate) const A: StreamId = StreamId(0x101);
@@ -80,6 +80,7 @@ pub(crate) fn agreed(codec: Codec, remote: &str) -> Negotiated {
         dtmf: Some(Dtmf {
             send: 101,
             receive: 101,
+            clock: 8_000,
         }),
         ptime_ms: 20,
         remote,
@@ -122,6 +123,7 @@ impl World {
         let settings = Settings {
             timeout: Duration::from_secs(30),
             hold_timeout: Duration::from_secs(300),
+            dtmf: DtmfMode::Auto,
         };
         self.command(Command::Open {
             stream,

@@ -66,6 +66,7 @@ fn registered(world: &mut World) {
         trust_identity: false,
         reliable_provisionals: directory::Reliability::Supported,
         srtp: directory::Srtp::Off,
+        dtmf: directory::DtmfMode::default(),
     };
     let directory = Directory::new(Vec::new(), vec![(trunk, Some("secret".into()))]);
     let (sent, _) = upon(world, Event::Directory(Arc::new(directory)));

@@ -16,6 +16,7 @@ mod hiding;
 mod hold;
 mod identity;
 mod keepalive;
+mod keys;
 mod leaving;
 mod life;
 mod limits;

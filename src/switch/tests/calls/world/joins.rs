@@ -30,7 +30,9 @@ impl Joins {
             | Command::Seat { .. }
             | Command::Announce { .. }
             | Command::Report { .. }
-            | Command::StopPlay { .. } => {}
+            | Command::StopPlay { .. }
+            | Command::Press { .. }
+            | Command::Pressed { .. } => {}
         }
     }
 

@@ -10,6 +10,7 @@ mod joins;
 pub(crate) mod kept;
 pub(crate) mod phone;
 pub(crate) mod phone_early;
+mod phone_keys;
 mod phone_letters;
 pub(crate) mod phone_media;
 mod phone_message;
@@ -593,6 +594,7 @@ pub(crate) fn extension(number: &str) -> Extension {
         allowed_networks: Vec::new(),
         push_message_summary: false,
         watch_list: Vec::new(),
+        dtmf: directory::DtmfMode::default(),
     }
 }
 
@@ -611,6 +613,7 @@ pub(crate) fn trunk(name: &str, index: usize) -> directory::Trunk {
         trust_identity: false,
         reliable_provisionals: directory::Reliability::Supported,
         srtp: directory::Srtp::Off,
+        dtmf: directory::DtmfMode::default(),
     }
 }
 

@@ -199,7 +199,7 @@ impl Phone {
         let written = format!("Content-Type: {}\r\n", self.writing.0);
         let kind = match (body, method) {
             ("", _) => "",
-            (_, "MESSAGE") => written.as_str(),
+            (_, "MESSAGE" | "INFO") => written.as_str(),
             _ => "Content-Type: application/sdp\r\n",
         };
         format!(

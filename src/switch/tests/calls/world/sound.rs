@@ -12,6 +12,10 @@ pub(crate) struct Sound {
     pub(crate) rooms: super::sound_rooms::Rooms,
     /// How streams go, when they are asked or closed; well and silently where nothing is said here.
     pub(crate) figures: BTreeMap<StreamId, StreamStats>,
+    /// How streams tell keys.
+    pub(crate) modes: BTreeMap<StreamId, media::DtmfMode>,
+    /// The keys that were pressed, by whomever.
+    pub(crate) keys: Vec<Command>,
     /// The last playback.
     pub(crate) last: Option<(StreamId, PlayId)>,
 }
@@ -26,7 +30,13 @@ impl Sound {
     pub(crate) fn obeys(&mut self, command: &Command) {
         self.rooms.obeys(command);
         match command {
-            Command::Open { .. } | Command::Report { .. } => {}
+            Command::Report { .. } => {}
+            Command::Open {
+                stream, settings, ..
+            } => {
+                self.modes.insert(*stream, settings.dtmf);
+            }
+            Command::Press { .. } | Command::Pressed { .. } => self.keys.push(command.clone()),
             Command::Negotiated { stream, negotiated } => {
                 self.negotiated.insert(*stream, negotiated.clone());
             }

@@ -43,7 +43,9 @@ impl Rooms {
             | Command::Negotiated { .. }
             | Command::Play { .. }
             | Command::Report { .. }
-            | Command::StopPlay { .. } => {}
+            | Command::StopPlay { .. }
+            | Command::Press { .. }
+            | Command::Pressed { .. } => {}
         }
     }
 
