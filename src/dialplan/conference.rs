@@ -193,7 +193,7 @@ mod tests {
             ),
             (
                 "session.supervise(1, #{ mode: \"bark\" })",
-                "did you mean `barge`",
+                "\"barge\", not \"bark\"",
             ),
         ] {
             let (_, end) = run(&format!("fn internal(session) {{ {body} }}"), left);
