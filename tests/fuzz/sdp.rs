@@ -47,6 +47,7 @@ fn ours(which: u64) -> LocalMedia {
         session: which,
         version: u64::MAX,
         direction,
+        protection: media::Protection::Off,
     }
 }
 

@@ -51,6 +51,10 @@ fn reports(compound: rtcp::Compound<'_>) {
             Packet::SenderReport { ssrc, blocks, .. } | Packet::ReceiverReport { ssrc, blocks } => {
                 (ssrc, blocks)
             }
+            Packet::Extended { blocks, .. } => {
+                let _ = blocks.count();
+                continue;
+            }
             Packet::Cname { .. } | Packet::Bye { .. } | Packet::Other { .. } => continue,
         };
         for block in blocks {

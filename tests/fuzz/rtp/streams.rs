@@ -284,7 +284,10 @@ impl Studio {
                 Event::Dtmf { digit, .. } => {
                     assert!("0123456789*#ABCD".contains(digit));
                 }
-                Event::BindFailed { .. } | Event::PlayEnded { .. } | Event::Silent { .. } => {}
+                Event::BindFailed { .. }
+                | Event::PlayEnded { .. }
+                | Event::Silent { .. }
+                | Event::Report { .. } => {}
             }
         }
         while self.engine.latched().is_some() {}
