@@ -38,7 +38,9 @@ fn production(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_test(path: &str) -> bool {
-    path.contains("/tests/") || path.contains("/benches/")
+    ["/tests/", "/benches/", "/examples/"]
+        .iter()
+        .any(|folder| path.contains(folder))
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The keys of a party, in whatever way its leg tells them: telephone events (RFC 4733), tones in the voice, or SIP INFO.
 //!
-//! What a party presses is heard in one way and told to whoever it talks with in the way of that leg: [`Listener`] finds
-//! tones in the voice with a [`detector`], [`Speaker`] tells keys as events, tones or notes for INFO, each once and in
+//! What a party presses is heard in one way and told to whoever it talks with in the way of that leg: `Listener` finds
+//! tones in the voice with a `detector`, `Speaker` tells keys as events, tones or notes for INFO, each once and in
 //! its own length.
 //!
 //! Not here: the packets of telephone events (`rtp::dtmf`) and the INFO itself (the `switch` crate writes and reads it).

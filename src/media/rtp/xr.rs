@@ -170,7 +170,7 @@ impl VoipMetrics {
     }
 }
 
-/// Bytes of the longest XR packet of [`write`]: its head, and each block once.
+/// Bytes of the longest XR packet of [`write()`]: its head, and each block once.
 pub const MAX_EXTENDED: usize = 8 + 12 + 16 + 36;
 
 /// Writes an XR packet of the receiver `ssrc` with these blocks. The bytes; 0 for no blocks, or too little room.
