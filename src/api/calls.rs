@@ -79,10 +79,18 @@ pub(crate) async fn originate(
     if shared.api.live.call_count() >= shared.api.max_calls {
         return Err(Error::TooManyCalls);
     }
+    begin(&shared, |call| Event::Originate { call, from, to })
+}
+
+/// Asks for a call of our own making, whose id is chosen here, and says where it will be.
+pub(crate) fn begin(
+    shared: &Shared,
+    event: impl FnOnce(CallId) -> Event,
+) -> Result<Response, Error> {
     let mut random = [0; 4];
     getrandom::fill(&mut random).map_err(|error| Error::broken(&error))?;
     let call = CallId::chosen(now_ms(), u32::from_ne_bytes(random));
-    shared.act(Event::Originate { call, from, to })?;
+    shared.act(event(call))?;
     let place = [(header::LOCATION, format!("/api/v1/calls/{call}"))];
     let answer = Json(json!({"id": call.to_string()}));
     Ok((StatusCode::ACCEPTED, place, answer).into_response())

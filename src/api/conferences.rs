@@ -4,15 +4,15 @@
 use crate::Shared;
 use crate::body::{Name, Object};
 use crate::calls;
-use crate::clock::{now_ms, rfc3339};
+use crate::clock::rfc3339;
 use crate::error::Error;
 use crate::extensions;
 use crate::fields::Fields;
 use crate::page::Page;
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use directory::Invalid;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -127,10 +127,7 @@ pub(crate) async fn supervise(
     if shared.api.live.call_count() >= shared.api.max_calls {
         return Err(Error::TooManyCalls);
     }
-    let mut random = [0; 4];
-    getrandom::fill(&mut random).map_err(|error| Error::broken(&error))?;
-    let call = CallId::chosen(now_ms(), u32::from_ne_bytes(random));
-    shared.act(Event::Supervise {
+    calls::begin(&shared, |call| Event::Supervise {
         call,
         from,
         whom: Supervised::Call {
@@ -138,10 +135,7 @@ pub(crate) async fn supervise(
             party,
         },
         mode: mode.unwrap_or(SuperviseMode::Spy),
-    })?;
-    let place = [(header::LOCATION, format!("/api/v1/calls/{call}"))];
-    let answer = Json(json!({"id": call.to_string()}));
-    Ok((StatusCode::ACCEPTED, place, answer).into_response())
+    })
 }
 
 /// Says a prompt to all parties of a call.
